@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every integration script shares: a box of its own, the real binary, waiting on conditions, the closing line.
+
+A script is `tests/integration/NAME_test.py`. ctest runs it by itself (test `integration.NAME_test`), python3 standard library only:
+
+    from lib import equal, main, test, wait_until
+
+    @test("a confirmed message survives a kill of its worker")
+    def _(box):
+        pool = box.pool(policy={"threshold": {"messages": 1, "every": "1s"}})
+        box.sluice("publish", "-f", pool, "--count", 3, exit=0)
+        worker = box.start_sluice("work", "-f", pool, "--simulate", "10s")
+        wait_until(lambda: "consuming" in worker.err(), what="the worker to consume")
+        worker.kill()
+        done = box.sluice("status", "-f", pool, "--output", "json", exit=0)
+        equal(done.json[-1]["ready"], 3, "messages that wait")
+
+    main()
+
+- Each test gets a fresh `Box`: a temporary folder (`box.dir`), which is also the working directory of all it runs.
+- `box.sluice(...)` runs the binary to its end; `box.run([...])` runs any program. Both give a `Done` and, with `exit=N`, fail
+  unless it ended with N. `box.start_sluice(...)` and `box.start([...])` leave it running and give a `Process`.
+- When the test ends, whatever it started is killed by process id, workers in sessions of their own included: they are known by
+  a mark in their environment. `box.living()` lists them, so a test can also demand that none is left.
+- Nothing sleeps for a fixed time: `wait_until(condition)` polls until the condition holds or fails with what it waited for.
+- `scaled(quick, full)` is `full` when SLUICE_SOAK=1 (`make soak`), else `quick`: the counts of the long tests.
+- `main()` runs the tests in order, or those whose name contains a word of the command line, prints a line each and at the end
+  exactly `N passed, N failed`; exit 1 if one failed or there were none. With SLUICE_RESULTS=DIR the counts are also written there.
+- SLUICE_BIN names the binary (default build/dev/sluice), SLUICE_KEEP=1 keeps the folders of failed tests.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import uuid
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/dev/sluice")).resolve()
+SOAK = os.environ.get("SLUICE_SOAK") == "1"
+MARK = "SLUICE_TEST_BOX"  # in the environment of all a box starts; what they start inherits it
+
+_tests = []
+
+
+def scaled(quick, full):
+    """The count to use: `full` in a soak run, else `quick`."""
+    return full if SOAK else quick
+
+
+def test(name):
+    """Registers a function of one argument, the Box. The name is a sentence of behaviour."""
+
+    def register(function):
+        _tests.append((name, function))
+        return function
+
+    return register
+
+
+def equal(got, want, what="value"):
+    if got != want:
+        raise AssertionError(f"{what}: got {got!r}, want {want!r}")
+
+
+def contains(text, part, what="text"):
+    if part not in text:
+        raise AssertionError(f"{what}: {part!r} is not in:\n{text}")
+
+
+def wait_until(condition, timeout=10.0, what="the condition", every=0.01):
+    """Returns the first true value of condition(); fails naming `what` after `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {timeout:g} s for {what}, in vain")
+        time.sleep(every)
+
+
+def free_port():
+    """A loopback TCP port that nobody listens on now."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def json_lines(text):
+    """Every line as JSON; a line that is not JSON is a failure, since stdout carries nothing else with --output json."""
+    lines = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            raise AssertionError(f"line {number} is not JSON: {line!r}") from None
+    return lines
+
+
+class Done:
+    """A program that has ended: `exit` (negative: the signal), `out`, `err`, `seconds`, and `json`, the lines of stdout."""
+
+    def __init__(self, argv, exit, out, err, seconds):
+        self.argv, self.exit, self.out, self.err, self.seconds = argv, exit, out, err, seconds
+
+    @property
+    def json(self):
+        return json_lines(self.out)
+
+    def __str__(self):
+        command = " ".join(self.argv)
+        return f"$ {command}\nexit {self.exit} after {self.seconds:.2f} s\nstdout:\n{self.out[-4000:]}\nstderr:\n{self.err[-4000:]}"
+
+
+class Process:
+    """A program that runs. Its output goes to files, so it never blocks on us; out() and err() read what is there so far."""
+
+    def __init__(self, argv, popen, out_path, err_path):
+        self.argv, self.popen, self.pid = argv, popen, popen.pid
+        self._out_path, self._err_path, self._begin = out_path, err_path, time.monotonic()
+
+    def out(self):
+        return self._out_path.read_text(errors="replace")
+
+    def err(self):
+        return self._err_path.read_text(errors="replace")
+
+    def json(self):
+        """The whole lines of stdout so far."""
+        whole, _, _ = self.out().rpartition("\n")
+        return json_lines(whole)
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def signal(self, number):
+        self.popen.send_signal(number)
+
+    def stop(self, timeout=30):
+        """SIGTERM, then the end."""
+        self.signal(signal.SIGTERM)
+        return self.wait(timeout)
+
+    def kill(self):
+        """SIGKILL, then the end."""
+        self.popen.kill()
+        return self.wait(10)
+
+    def wait(self, timeout=30):
+        try:
+            self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            so_far = Done(self.argv, None, self.out(), self.err(), timeout)
+            raise AssertionError(f"still running after {timeout:g} s\n{so_far}") from None
+        return Done(self.argv, self.popen.returncode, self.out(), self.err(), time.monotonic() - self._begin)
+
+
+class Box:
+    """The world of one test: a folder, an environment, and the processes started in it."""
+
+    def __init__(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="sluice-test-"))
+        self.mark = uuid.uuid4().hex
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
+        self.env.update({MARK: self.mark, "NO_COLOR": "1", "SLUICE_BIN": str(BIN)})
+        self._processes = []
+        self._logs = self.dir / ".logs"
+        self._logs.mkdir()
+
+    def path(self, name):
+        return self.dir / name
+
+    def write(self, name, text, mode=0o644):
+        """A file of the box; mode=0o755 makes it a program."""
+        path = self.dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    def read(self, name):
+        return (self.dir / name).read_text()
+
+    def pool(self, name="orders", file=None, namespace="default", **spec):
+        """Writes FILE (default NAME.yaml) and returns its path. A local queue NAME.db, a threshold policy and one place for a
+        worker that simulates are filled in where `spec` is silent; `workers` is merged key by key. JSON is YAML."""
+        workers = {"max": 1, "run": {"command": ["sluice", "work", "--simulate", "10ms"]}}
+        workers.update(spec.pop("workers", {}))
+        whole = {"queue": {"local": {"path": f"{name}.db"}}, "policy": {"threshold": {"messages": 1, "every": "1s"}}}
+        whole.update(spec)
+        whole["workers"] = workers
+        pool = {"apiVersion": "sluice.dev/v1alpha1", "kind": "WorkerPool",
+                "metadata": {"name": name, "namespace": namespace}, "spec": whole}
+        return self.write(file or f"{name}.yaml", json.dumps(pool, indent=1) + "\n")
+
+    def start(self, argv, env=None, stdin=subprocess.DEVNULL, cwd=None):
+        """Starts a program and returns at once. `env` is added to the box's."""
+        argv = [str(a) for a in argv]
+        stem = f"{len(self._processes):04d}-{pathlib.Path(argv[0]).name}"
+        out_path, err_path = self._logs / f"{stem}.out", self._logs / f"{stem}.err"
+        with open(out_path, "wb") as out, open(err_path, "wb") as err:
+            popen = subprocess.Popen(argv, cwd=cwd or self.dir, stdin=stdin, stdout=out, stderr=err,
+                                     env={**self.env, **(env or {})})
+        process = Process(argv, popen, out_path, err_path)
+        self._processes.append(process)
+        return process
+
+    def start_sluice(self, *args, **options):
+        return self.start([BIN, *args], **options)
+
+    def run(self, argv, exit=None, input=None, timeout=60, **options):
+        """Runs a program to its end. Fails after `timeout` seconds, or when it did not end with `exit` (None: any end is fine)."""
+        if input is not None:
+            source = self._logs / f"{len(self._processes):04d}.in"
+            source.write_bytes(input if isinstance(input, bytes) else input.encode())
+            with open(source, "rb") as stdin:
+                process = self.start(argv, stdin=stdin, **options)
+        else:
+            process = self.start(argv, **options)
+        try:
+            done = process.wait(timeout)
+        except AssertionError:
+            process.popen.kill()
+            process.popen.wait()
+            raise
+        if exit is not None and done.exit != exit:
+            raise AssertionError(f"want exit {exit}\n{done}")
+        return done
+
+    def sluice(self, *args, **options):
+        return self.run([BIN, *args], **options)
+
+    def living(self):
+        """{pid: command line} of every process of this box that is alive, zombies not counted."""
+        found = {}
+        mark = f"{MARK}={self.mark}".encode()
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit() or int(entry) == os.getpid():
+                continue
+            try:
+                with open(f"/proc/{entry}/environ", "rb") as f:  # empty for a zombie
+                    if mark not in f.read().split(b"\0"):
+                        continue
+                with open(f"/proc/{entry}/cmdline", "rb") as f:
+                    found[int(entry)] = f.read().replace(b"\0", b" ").decode(errors="replace").strip()
+            except OSError:
+                continue  # gone since, or not ours to look at
+        return found
+
+    def close(self, keep=False):
+        """Kills what is left, until nothing is: a dying scaler may still start a worker."""
+        end = time.monotonic() + 10
+        while (left := self.living()) and time.monotonic() < end:
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(0.01)
+        for process in self._processes:
+            process.popen.poll()
+        if not keep:
+            shutil.rmtree(self.dir, ignore_errors=True)
+        if left:
+            raise AssertionError(f"could not be stopped: {left}")
+
+    def print_logs(self):
+        for process in self._processes[-5:]:
+            state = "running" if process.alive() else f"exit {process.popen.returncode}"
+            print(f"--- {' '.join(process.argv)} ({state})\n{process.out()[-2000:]}{process.err()[-4000:]}")
+
+
+def _run_one(name, function):
+    begin = time.monotonic()
+    box = Box()
+    failure = None
+    try:
+        function(box)
+    except BaseException as problem:  # also a KeyboardInterrupt must not leave processes behind
+        failure = problem
+    finally:
+        if failure is not None:
+            traceback.print_exception(failure)
+            box.print_logs()
+        keep = failure is not None and os.environ.get("SLUICE_KEEP") == "1"
+        try:
+            box.close(keep)
+        except AssertionError as problem:
+            print(problem)
+            failure = failure or problem
+        if keep:
+            print(f"kept: {box.dir}")
+    word = "ok    " if failure is None else "FAILED"
+    print(f"{word} {time.monotonic() - begin:7.2f} s  {name}", flush=True)
+    if failure is not None and not isinstance(failure, Exception):
+        raise failure
+    return failure is None
+
+
+def report(suite, passed, failed):
+    """The closing line, and the counts for tools/summary.py."""
+    folder = os.environ.get("SLUICE_RESULTS")
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, f"{suite}.json"), "w", encoding="utf-8") as f:
+            json.dump({"suite": suite, "passed": passed, "failed": failed}, f)
+    print(f"{passed} passed, {failed} failed", flush=True)
+
+
+def main():
+    words = sys.argv[1:]
+    suite = pathlib.Path(sys.argv[0]).stem
+    if not BIN.exists():
+        print(f"no binary at {BIN}: build it, or name it in SLUICE_BIN")
+        report(suite, 0, 1)
+        sys.exit(1)
+    chosen = [(n, f) for n, f in _tests if not words or any(w in n for w in words)]
+    if not chosen:
+        print("no test has such a name" if words else "no test is registered")
+    passed = sum(_run_one(name, function) for name, function in chosen)
+    failed = len(chosen) - passed
+    report(suite, passed, failed)
+    sys.exit(0 if chosen and failed == 0 else 1)
