@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aio/suspend.h"
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace sluice::aio {
+
+namespace asio = boost::asio;
+
+struct Resumer::State {
+  std::move_only_function<void(boost::system::error_code, Wake)> handler;
+  asio::any_io_executor executor;
+
+  // Posts the handler, never runs it here: whoever wakes is in the middle of something.
+  bool finish(boost::system::error_code ec, Wake why) {
+    if (!handler) {
+      return false;
+    }
+    // Moved out at once: from here on this State is "not waiting", also for a wake() before the posted handler ran.
+    asio::post(executor, [run = std::exchange(handler, nullptr), ec, why]() mutable { run(ec, why); });
+    return true;
+  }
+};
+
+bool Resumer::wake(Wake why) const { return state_->finish({}, why); }
+
+bool Resumer::waiting() const { return static_cast<bool>(state_->handler); }
+
+Task<Wake> suspend(std::function<void(Resumer)> arrange) {
+  return asio::async_initiate<const asio::use_awaitable_t<>&, void(boost::system::error_code, Wake)>(
+      [](auto handler, std::function<void(Resumer)> start) {
+        auto state = std::make_shared<Resumer::State>();
+        state->executor = asio::get_associated_executor(handler);
+        auto slot = asio::get_associated_cancellation_slot(handler);
+        if (slot.is_connected()) {
+          slot.assign([weak = std::weak_ptr(state)](asio::cancellation_type) {
+            if (const auto strong = weak.lock()) {
+              strong->finish(asio::error::operation_aborted, Wake::timeout);
+            }
+          });
+        }
+        state->handler = [h = std::move(handler), slot](boost::system::error_code ec, Wake why) mutable {
+          slot.clear();
+          std::move(h)(ec, why);
+        };
+        start(Resumer(std::move(state)));
+      },
+      asio::use_awaitable, std::move(arrange));
+}
+
+}  // namespace sluice::aio

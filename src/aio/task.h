@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Task<T>: what every coroutine returns. Boost.Asio's awaitable under our own name, so that the rest of the tree neither
+// spells Asio nor pays for its larger headers. A Task runs only when awaited or handed to a TaskGroup.
+//
+// Cancellation unwinds through a Task as boost::system::system_error(operation_aborted): every catch lets it pass.
+#include <boost/asio/awaitable.hpp>
+
+namespace sluice::aio {
+
+template <class T>
+using Task = boost::asio::awaitable<T>;
+
+}  // namespace sluice::aio

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "aio/task_group.h"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <list>
+
+#include "aio/event.h"
+#include "base/check.h"
+
+namespace sluice::aio {
+
+namespace asio = boost::asio;
+
+namespace {
+
+bool is_cancellation(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const boost::system::system_error& e) {
+    return e.code() == asio::error::operation_aborted;
+  } catch (...) {
+    return false;
+  }
+}
+
+}  // namespace
+
+struct TaskGroup::State {
+  State(Loop& l, Clock& c) : loop(l), changed(c) {}
+
+  Loop& loop;
+  Event changed;  // a task ended
+  std::list<asio::cancellation_signal> signals;
+  std::exception_ptr failure;
+  bool cancelled = false;
+
+  void cancel() {
+    cancelled = true;
+    for (asio::cancellation_signal& signal : signals) {
+      signal.emit(asio::cancellation_type::terminal);
+    }
+  }
+
+  void ended(std::list<asio::cancellation_signal>::iterator signal, const std::exception_ptr& why) {
+    signals.erase(signal);
+    if (why && !is_cancellation(why) && !failure) {
+      failure = why;
+      cancel();
+    }
+    changed.notify();
+  }
+};
+
+TaskGroup::TaskGroup(Loop& loop, Clock& clock) : state_(std::make_shared<State>(loop, clock)) {}
+
+TaskGroup::~TaskGroup() { check(state_->signals.empty(), "a TaskGroup was destroyed before its tasks ended"); }
+
+std::size_t TaskGroup::size() const { return state_->signals.size(); }
+
+void TaskGroup::spawn(Task<void> task) {
+  if (state_->cancelled) {
+    return;
+  }
+  const auto signal = state_->signals.emplace(state_->signals.end());
+  // The completion handler is posted by co_spawn after the frame is gone, so erasing the signal there is safe.
+  const auto done = [state = state_, signal](const std::exception_ptr& why) { state->ended(signal, why); };
+  asio::co_spawn(state_->loop.context(), std::move(task), asio::bind_cancellation_slot(signal->slot(), done));
+}
+
+void TaskGroup::cancel() { state_->cancel(); }
+
+Task<void> TaskGroup::join() { return join_or_cancel(Deadline{}); }
+
+Task<void> TaskGroup::join_or_cancel(Deadline deadline) {
+  const std::shared_ptr<State> state = state_;
+  bool aborted = false;
+  while (!state->signals.empty()) {
+    Wake why = Wake::timeout;
+    try {
+      why = co_await state->changed.wait(deadline);
+    } catch (const boost::system::system_error& e) {
+      if (e.code() != asio::error::operation_aborted) {
+        throw;
+      }
+      aborted = true;
+    }
+    if (aborted) {
+      // A cancelled caller must not leave its children behind: its own cancellation no longer reaches the waits below.
+      co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    }
+    if (why == Wake::timeout) {
+      deadline = Deadline{};
+      state->cancel();
+    }
+  }
+  if (aborted) {
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
+  if (state->failure) {
+    std::rethrow_exception(state->failure);
+  }
+}
+
+}  // namespace sluice::aio
