@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// HTTP/1.1 as values. Beast does the wire inside http_*.cc; nobody else sees it, which keeps its compile time in two files.
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "aio/clock.h"
+#include "aio/task.h"
+#include "base/result.h"
+
+namespace sluice::aio::http {
+
+using HeaderList = std::vector<std::pair<std::string, std::string>>;  // names as written; compared ignoring case
+[[nodiscard]] std::optional<std::string_view> header(const HeaderList& headers, std::string_view name);
+
+struct Request {
+  std::string method = "GET";
+  std::string target = "/";
+  HeaderList headers;
+  std::string body;
+};
+
+struct Response {
+  int status = 200;
+  HeaderList headers;
+  std::string body;
+};
+
+struct TlsOptions {
+  std::string ca_pem;       // trusted roots; empty: the system's bundle
+  std::string cert_pem;     // client certificate, with key_pem
+  std::string key_pem;
+  std::string server_name;  // checked against the certificate, and sent as SNI; empty: the host of the URL
+};
+
+// Where a request goes: "http://host:port", "https://host:port", or "unix:/path/of/socket".
+struct ClientOptions {
+  std::optional<TlsOptions> tls;
+  std::size_t body_max = 16U << 20U;  // chosen: a page of 500 Jobs is 5 MB
+  std::size_t idle_connections_max = 32;  // kept open in all
+};
+
+class Client {
+ public:
+  Client(Loop& loop, Clock& clock, ClientOptions options);
+  ~Client();
+  // One exchange; never follows a redirect. Any status is a Response. Error codes: retry (unreachable, cut off, deadline),
+  // invalid (not a URL, answer is not HTTP or beyond a limit), denied (certificate). The error names the host, never
+  // credentials. An exchange on a kept connection that was closed before the first byte of the answer is sent once more on
+  // a new one, for GET and HEAD alone.
+  [[nodiscard]] Task<Result<Response>> send(std::string base_url, Request request, Deadline deadline);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+struct ServerLimits {  // facts: header 5 s, total 30 s, idle 60 s, headers 16 KiB, body 64 KiB
+  Duration header_timeout = std::chrono::seconds{5};
+  Duration request_timeout = std::chrono::seconds{30};
+  Duration idle_timeout = std::chrono::seconds{60};
+  std::size_t header_max = 16U << 10U;
+  std::size_t body_max = 64U << 10U;
+  std::size_t connections_max = 512;
+};
+
+// Answers one request. Never throws (cancellation apart).
+using Handler = std::function<Task<Response>(Request)>;
+
+class Server {
+ public:
+  Server(Loop& loop, Clock& clock, Handler handler, ServerLimits limits);
+  ~Server();
+  // Port 0 takes a free one; returns the port. Code::conflict when it is taken.
+  [[nodiscard]] Result<std::uint16_t> listen_tcp(const std::string& address, std::uint16_t port);
+  // Replaces a dead socket file. Paths longer than a socket address allows are reached through /proc/self/fd.
+  [[nodiscard]] Result<void> listen_unix(const std::string& path);
+  // Serves until cancelled; then open exchanges are cut.
+  [[nodiscard]] Task<void> run();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice::aio::http
