@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The one program. A release is a stripped static-pie: nothing to install, runs in an empty container image.
 add_executable(sluice src/app/main.cc)
 target_link_libraries(sluice PRIVATE sluice_app)

@@ -1,7 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
 # sluice_module(NAME [DIR folder] [DEPS module...] [LIBS library...])
 #
-# One folder of src/ as a static library named sluice_NAME. Files named *_test.cc become the test program NAME_test (label
-# unit; NAME/conformance suites run in it too). A new .cc file needs no edit here.
+# One folder of src/ as a static library named sluice_NAME. Files named *_test.cc become the test program NAME_test
+# (label unit; NAME/conformance suites run in it too). A new .cc file needs no edit here. *main.cc is left to who
+# builds the program. The target unit_tests builds every test program.
+if(SLUICE_TESTS)
+  add_custom_target(unit_tests)
+endif()
+
 function(sluice_module NAME)
   cmake_parse_arguments(M "" "DIR" "DEPS;LIBS" ${ARGN})
   if(NOT M_DIR)
@@ -10,7 +16,7 @@ function(sluice_module NAME)
   set(dir ${CMAKE_SOURCE_DIR}/src/${M_DIR})
   file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.cc)
   set(tests ${sources})
-  list(FILTER sources EXCLUDE REGEX "_test\\.cc$|/main\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$|[/_]main\\.cc$")
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   set(lib sluice_${NAME})
   if(sources)
@@ -28,5 +34,6 @@ function(sluice_module NAME)
     target_link_libraries(${NAME}_test PRIVATE ${lib} GTest::gtest GTest::gmock GTest::gtest_main)
     add_test(NAME ${NAME} COMMAND ${NAME}_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(${NAME} PROPERTIES LABELS unit TIMEOUT 300)
+    add_dependencies(unit_tests ${NAME}_test)
   endif()
 endfunction()

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Tests that are not one folder's unit tests: scripts in tests/integration run against the real binary.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
@@ -11,3 +12,14 @@ endforeach()
 
 add_test(NAME tidy COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/tidy.py WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(tidy PROPERTIES LABELS unit)
+
+add_test(NAME tidy_test COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/tidy_test.py WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+set_tests_properties(tidy_test PROPERTIES LABELS unit)
+
+# The simulation as a program: sim_seeds --seeds N runs N seeds and ends with the line "N passed, N failed" (make
+# seeds).
+if(EXISTS ${CMAKE_SOURCE_DIR}/src/sim/seeds_main.cc AND NOT TARGET sim_seeds)
+  add_executable(sim_seeds src/sim/seeds_main.cc)
+  target_link_libraries(sim_seeds PRIVATE sluice_sim)
+  set_target_properties(sim_seeds PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+endif()

@@ -52,9 +52,10 @@ Result<Duration> parse_duration(std::string_view text) {
       return bad_duration(text);
     }
     const Duration unit = units[next_unit++].length;
-    if (n > duration_max / unit || (sum += n * unit) > duration_max) {
+    if (n > (duration_max - sum) / unit) {
       return Error{Code::invalid, fmt::format("\"{}\" is more than 10 years; accepted: {}", text.substr(0, 40), accepted)};
     }
+    sum += n * unit;
     rest.remove_prefix(word.size());
   }
   return sum;

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every integration script shares: a box of its own, the real binary, waiting on conditions, the closing line.
 
-A script is `tests/integration/NAME_test.py`. ctest runs it by itself (test `integration.NAME_test`), python3 standard library only:
+A script is `tests/integration/NAME_test.py`. ctest runs it by itself (test `integration.NAME_test`), python3 standard
+library only:
 
     from lib import equal, main, test, wait_until
 
@@ -18,14 +19,17 @@ A script is `tests/integration/NAME_test.py`. ctest runs it by itself (test `int
     main()
 
 - Each test gets a fresh `Box`: a temporary folder (`box.dir`), which is also the working directory of all it runs.
-- `box.sluice(...)` runs the binary to its end; `box.run([...])` runs any program. Both give a `Done` and, with `exit=N`, fail
-  unless it ended with N. `box.start_sluice(...)` and `box.start([...])` leave it running and give a `Process`.
-- When the test ends, whatever it started is killed by process id, workers in sessions of their own included: they are known by
-  a mark in their environment. `box.living()` lists them, so a test can also demand that none is left.
-- Nothing sleeps for a fixed time: `wait_until(condition)` polls until the condition holds or fails with what it waited for.
+- `box.sluice(...)` runs the binary to its end; `box.run([...])` runs any program. Both give a `Done` and, with
+  `exit=N`, fail unless it ended with N. `box.start_sluice(...)` and `box.start([...])` leave it running and give a
+  `Process`.
+- When the test ends, whatever it started is killed by process id, workers in sessions of their own included: they are
+  known by a mark in their environment. `box.living()` lists them, so a test can also demand that none is left.
+- Nothing sleeps for a fixed time: `wait_until(condition)` polls until the condition holds or fails with what it
+  waited for.
 - `scaled(quick, full)` is `full` when SLUICE_SOAK=1 (`make soak`), else `quick`: the counts of the long tests.
-- `main()` runs the tests in order, or those whose name contains a word of the command line, prints a line each and at the end
-  exactly `N passed, N failed`; exit 1 if one failed or there were none. With SLUICE_RESULTS=DIR the counts are also written there.
+- `main()` runs the tests in order, or those whose name contains a word of the command line, prints a line each and at
+  the end exactly `N passed, N failed`; exit 1 if one failed or there were none. With SLUICE_RESULTS=DIR the counts
+  are also written there.
 - SLUICE_BIN names the binary (default build/dev/sluice), SLUICE_KEEP=1 keeps the folders of failed tests.
 """
 

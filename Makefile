@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+# The one place for verbs: what a person types and what CI calls. Each does its own set-up, so none needs another first.
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo build test check check-tsan check-tidy check-seeds check-fuzz bench soak seeds fuzz fmt tidy clean
+
+JOBS ?= $(shell nproc)
+SECONDS ?= 30
+SEEDS ?= 10000
+TIDY_MINUTES ?= 15
+ARGS ?=
+RESULTS := $(CURDIR)/build/results
+RELEASE := $(CURDIR)/build/release/sluice
+
+symbolizer := external_symbolizer_path=/usr/bin/llvm-symbolizer-19
+export ASAN_OPTIONS ?= $(symbolizer):detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS ?= $(symbolizer):print_stacktrace=1
+export TSAN_OPTIONS ?= $(symbolizer):halt_on_error=1:second_deadlock_stack=1
+
+# $(call configure,PRESET): cmake speaks only when it fails, or when what it was asked for has changed.
+configure = mkdir -p build && { cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }; }
+# $(call ctest,STEP,PRESET,OPTIONS): runs the tests, then says how many cases passed; fails when one did not.
+ctest = rm -rf $(RESULTS)/$(1) && mkdir -p $(RESULTS)/$(1) && \
+  { GTEST_OUTPUT=xml:$(RESULTS)/$(1)/ SLUICE_RESULTS=$(RESULTS)/$(1) ctest --test-dir build/$(2) -j $(JOBS) $(3) \
+      --no-tests=error --output-on-failure --output-junit $(RESULTS)/$(1)/ctest.junit; status=$$?; \
+    python3 tools/summary.py $(RESULTS)/$(1) || status=1; exit $$status; }
+
+help: ## these lines
+	@sed -nE 's/^([a-z]+):.*## (.*)$$/\1|\2/p' $(MAKEFILE_LIST) | awk -F"|" '{printf "make %-6s %s\n", $$1, $$2}'
+
+demo: build ## 200 messages are published, workers come one by one, do them and leave; about 70 s after the build
+	@$(RELEASE) demo $(ARGS)
+
+build: ## the static release binary, at build/release/sluice
+	@tools/setup build
+	@$(call configure,release)
+	@ninja -C build/release -j $(JOBS) sluice
+
+test: ## builds with ASan and UBSan, runs unit and integration tests, sums them up
+	@tools/setup test
+	@$(call configure,dev)
+	@ninja -C build/dev -j $(JOBS)
+	@$(call ctest,test,dev)
+
+# `make -k check` goes on to the next part when one fails, and still ends in failure.
+check: check-tsan check-tidy check-seeds check-fuzz ## the slower checks: ThreadSanitizer, lints, simulation seeds, fuzzers
+
+check-tsan:
+	@tools/setup test
+	@$(call configure,tsan)
+	@ninja -C build/tsan -j $(JOBS) unit_tests
+	@$(call ctest,tsan,tsan,-L unit -E '^tidy')
+
+check-tidy:
+	@tools/setup test
+	@$(call configure,dev)
+	@python3 tools/counted.py format $(RESULTS)/tidy -- python3 tools/format.py --check
+	@python3 tools/counted.py clang-tidy $(RESULTS)/tidy -- python3 tools/clang_tidy.py --build build/dev --jobs $(JOBS) --minutes $(TIDY_MINUTES)
+
+check-seeds: seeds
+
+check-fuzz: fuzz
+
+seeds: ## runs the simulation with SEEDS=10000 different seeds
+	@tools/setup test
+	@$(call configure,seeds)
+	@ninja -C build/seeds -j $(JOBS) sim_seeds
+	@python3 tools/counted.py seeds $(RESULTS)/seeds -- build/seeds/sim_seeds --seeds $(SEEDS)
+
+fuzz: ## runs every fuzzer for SECONDS=30, two at a time
+	@tools/setup test
+	@$(call configure,fuzz)
+	@ninja -C build/fuzz -j $(JOBS) fuzzers
+	@python3 tools/counted.py fuzz $(RESULTS)/fuzz -- python3 tools/fuzz.py --build build/fuzz --seconds $(SECONDS)
+
+bench: ## prints each figure beside its reference, from the release build
+	@tools/setup test
+	@$(call configure,release)
+	@ninja -C build/release -j $(JOBS) sluice benches
+	@SLUICE_BIN=$(RELEASE) python3 tools/bench.py --build build/release $(ARGS)
+
+soak: build ## the integration tests with their full counts, on the release binary; results go to docs/results/
+	@tools/setup test
+	@SLUICE_BIN=$${SLUICE_BIN:-$(RELEASE)} python3 tools/soak.py $(ARGS)
+
+fmt: ## formats every source file in place
+	@tools/setup test
+	@python3 tools/format.py
+
+tidy: ## the house rules on everything, clang-tidy on what differs from the main branch
+	@tools/setup test
+	@$(call configure,dev)
+	@python3 tools/tidy.py
+	@python3 tools/clang_tidy.py --build build/dev --jobs $(JOBS) --changed
+
+clean: ## removes everything that was built
+	@rm -rf build

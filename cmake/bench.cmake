@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every bench/NAME_bench.cc is a program of its own, built only for `make bench`: with a main() of its own, or on Google
+# Benchmark, which then brings the main(). Google Benchmark is no need of the binary, so without it there are no
+# benches.
+add_custom_target(benches)
+find_package(benchmark QUIET)
+if(NOT benchmark_FOUND)
+  message(STATUS "benches are left out: Google Benchmark is missing (tools/setup test installs it)")
+  return()
+endif()
+file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*_bench.cc)
+foreach(source ${benches})
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} EXCLUDE_FROM_ALL ${source})
+  target_link_libraries(${name} PRIVATE sluice_app benchmark::benchmark)
+  file(STRINGS ${source} own_main REGEX "int main\\(|BENCHMARK_MAIN\\(")
+  if(NOT own_main)
+    target_link_libraries(${name} PRIVATE benchmark::benchmark_main)
+  endif()
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+  add_dependencies(benches ${name})
+endforeach()
