@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Child processes: started with vfork and exec (posix_spawn cannot set a parent-death signal), awaited through a pidfd.
+// Child processes: started as vfork does and awaited through a pidfd.
+//
+// Not posix_spawn, which cannot set a parent-death signal nor close what it was not told about. Not fork, whose cost grows
+// with our memory. The parent's thread stands still until the child's exec, about 0.5 ms.
 #include <sys/types.h>
 
 #include <memory>
@@ -15,15 +18,15 @@
 namespace sluice::aio {
 
 struct SpawnOptions {
-  std::vector<std::string> argv;         // argv[0] is looked up in PATH when it has no slash
+  std::vector<std::string> argv;         // argv[0] without a slash is looked up in the PATH of `environment`
   std::vector<std::string> environment;  // "KEY=value", the whole environment of the child
   std::string directory;                 // empty: ours
   int stdin_fd = -1;                     // -1: /dev/null
-  int stdout_fd = -1;                    // -1: ours
-  int stderr_fd = -1;                    // -1: ours
+  int stdout_fd = -1;                    // -1: ours, or /dev/null where ours is closed
+  int stderr_fd = -1;                    // the same
   std::vector<int> keep_fds;             // inherited under the same number; every other descriptor above 2 is closed
   bool own_session = false;              // setsid: a terminal's Ctrl-C does not reach it
-  bool dies_with_parent = false;         // PR_SET_PDEATHSIG SIGKILL
+  bool dies_with_parent = false;         // SIGKILL when the *thread* that spawned it ends, so also on our kill -9
 };
 
 struct ExitStatus {
@@ -36,7 +39,7 @@ struct ExitStatus {
 
 class Process {
  public:
-  // Starts a child. ENOENT, EACCES, ENOEXEC and the like come back here as Code::invalid naming argv[0] and the reason,
+  // Starts a child with all signals at their defaults and none blocked. ENOENT, EACCES, ENOEXEC and the like come back here as Code::invalid naming argv[0] and the reason,
   // not as an exit code of the child; EAGAIN and ENOMEM as Code::retry.
   static Result<std::unique_ptr<Process>> spawn(Loop& loop, Clock& clock, const SpawnOptions& options);
   ~Process();  // does not kill; an unawaited child is reaped when the Loop next sees it, or becomes init's
