@@ -1,7 +1,7 @@
 # Flags of every target. The hardening set is the OpenSSF guide's, as far as clang 19 takes it.
 add_compile_options(
   -Wall -Wextra -Wformat=2 -Wimplicit-fallthrough -Wshadow -Wnon-virtual-dtor -Werror
-  -Werror=format-security -Wno-unknown-warning-option
+  -Werror=format-security -Wno-unknown-warning-option -Wno-missing-designated-field-initializers
   -ffp-contract=off  # decisions are the same bits on every machine
   -fno-delete-null-pointer-checks -fno-strict-overflow -fno-strict-aliasing
   -fdebug-prefix-map=${CMAKE_SOURCE_DIR}=. -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)

@@ -79,7 +79,8 @@ std::string humane_duration(Duration d) {
     return fmt::format("{} ms", ms);
   }
   if (ms < 20'000) {
-    return fmt::format("{}.{} s", ms / 1000, ms % 1000 / 100);
+    const std::int64_t tenth = ms % 1000 / 100;
+    return tenth == 0 ? fmt::format("{} s", ms / 1000) : fmt::format("{}.{} s", ms / 1000, tenth);
   }
   const std::int64_t s = ms / 1000;
   if (s < 120) {

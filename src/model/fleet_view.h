@@ -40,6 +40,7 @@ struct Worker {
   std::optional<Time> claimed_at;     // first claim, if known
   int handling = 0;                   // messages it has now, if it says so
   std::string place;                  // node it runs on or waits for, for people
+  bool stays_when_idle = false;       // started with idle exit off, because its slot was below `min`
 };
 
 enum class EndKind {

@@ -53,7 +53,8 @@ struct SeenWaiting {
 };
 
 struct SeenStarts {
-  std::optional<std::int64_t> last_ms_ago;  // since the last worker was asked for; empty: none yet
+  std::optional<std::int64_t> last_ms_ago;   // since the last worker was asked for; empty: none yet
+  std::optional<std::int64_t> ready_ms_ago;  // since the last worker was seen to have started; empty: none yet
   std::int64_t failed_in_a_row = 0;
   std::int64_t ended = 0;   // of the last 10 ended workers, how many there were
   std::int64_t failed = 0;  // and how many of them failed

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policy/backlog_per_worker.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "policy/words.h"
+
+namespace sluice::policy {
+namespace {
+
+using model::Observation;
+using model::Word;
+using model::WorkerState;
+
+std::int64_t claimed_messages(const BacklogPerWorkerOptions& options, const Observation& seen) {
+  const auto& in_flight = seen.queue.in_flight;
+  if (in_flight && in_flight->age_ms <= seen.queue.ready->age_ms) {
+    return in_flight->n;
+  }
+  return options.concurrency * seen.count(WorkerState::busy);
+}
+
+// Without overflow for any two counts: a hostile broker may say 2^63 - 1.
+std::int64_t saturating_sum(std::int64_t a, std::int64_t b) {
+  return a > std::numeric_limits<std::int64_t>::max() - b ? std::numeric_limits<std::int64_t>::max() : a + b;
+}
+
+}  // namespace
+
+Proposal propose(const BacklogPerWorkerOptions& options, const Observation& seen) {
+  const std::int64_t useful = seen.useful();
+  Proposal out{.word = Word::hold, .sentence = "", .wanted = useful, .enough = useful, .again_in_ms = std::nullopt};
+  if (!seen.queue.ready) {
+    out.word = Word::blind;
+    out.sentence = unknown_backlog(seen);
+    return out;
+  }
+  const std::int64_t waiting = seen.queue.ready->n;
+  const std::int64_t claimed = claimed_messages(options, seen);
+  const std::int64_t sum = saturating_sum(waiting, claimed);
+  const std::int64_t needed = sum / options.messages + (sum % options.messages != 0 ? 1 : 0);
+  const std::int64_t target = std::max(needed, seen.count(WorkerState::busy));
+  out.enough = target;
+  out.sentence = fmt::format("{} and {} in work", messages_wait(waiting), claimed == 1 ? "1 is" : fmt::format("{} are", claimed));
+  if (target <= useful) {
+    out.word = Word::steady;
+    return out;
+  }
+  out.sentence += options.messages == 1 ? fmt::format(", one worker each is {}", target)
+                                        : fmt::format(", at {} a worker that is {}", options.messages, target);
+  if (older_than_last_start(*seen.queue.ready, seen.starts)) {
+    out.sentence += "; the reading is older than the last start";
+    return out;
+  }
+  out.word = Word::grow;
+  out.wanted = target;
+  return out;
+}
+
+}  // namespace sluice::policy
