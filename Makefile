@@ -19,7 +19,8 @@ export UBSAN_OPTIONS ?= $(symbolizer):print_stacktrace=1
 export TSAN_OPTIONS ?= $(symbolizer):halt_on_error=1:second_deadlock_stack=1
 
 # $(call configure,PRESET): cmake speaks only when it fails, or when what it was asked for has changed.
-configure = mkdir -p build && { cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }; }
+configure = mkdir -p build && \
+  { cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }; }
 # $(call ctest,STEP,PRESET,OPTIONS): runs the tests, then says how many cases passed; fails when one did not.
 ctest = rm -rf $(RESULTS)/$(1) && mkdir -p $(RESULTS)/$(1) && \
   { GTEST_OUTPUT=xml:$(RESULTS)/$(1)/ SLUICE_RESULTS=$(RESULTS)/$(1) ctest --test-dir build/$(2) -j $(JOBS) $(3) \
@@ -44,7 +45,7 @@ test: ## builds with ASan and UBSan, runs unit and integration tests, sums them 
 	@$(call ctest,test,dev)
 
 # `make -k check` goes on to the next part when one fails, and still ends in failure.
-check: check-tsan check-tidy check-seeds check-fuzz ## the slower checks: ThreadSanitizer, lints, simulation seeds, fuzzers
+check: check-tsan check-tidy check-seeds check-fuzz ## the slower checks: ThreadSanitizer, lints, seeds, fuzzers
 
 check-tsan:
 	@tools/setup test
@@ -56,7 +57,8 @@ check-tidy:
 	@tools/setup test
 	@$(call configure,dev)
 	@python3 tools/counted.py format $(RESULTS)/tidy -- python3 tools/format.py --check
-	@python3 tools/counted.py clang-tidy $(RESULTS)/tidy -- python3 tools/clang_tidy.py --build build/dev --jobs $(JOBS) --minutes $(TIDY_MINUTES)
+	@python3 tools/counted.py clang-tidy $(RESULTS)/tidy -- \
+	  python3 tools/clang_tidy.py --build build/dev --jobs $(JOBS) --minutes $(TIDY_MINUTES)
 
 check-seeds: seeds
 

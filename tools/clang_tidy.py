@@ -96,13 +96,14 @@ def main():
     build = arguments.build.resolve()
     commands = {pathlib.Path(entry["file"]).resolve(): entry["command"]
                 for entry in json.loads((build / "compile_commands.json").read_text())}
-    chosen = sorted(path for path in commands if ROOT in path.parents and build not in path.parents and path.is_file())
+    chosen = sorted(p for p in commands if ROOT in p.parents and build not in p.parents and p.is_file())
     if arguments.files:
         wanted = {path.resolve() for path in arguments.files}
         chosen = [path for path in chosen if path in wanted]
     includes, changed = Includes(), changed_files()
     touched = {path for path in chosen if includes.closure(path) & changed}
-    chosen = [p for p in chosen if p in touched] + ([] if arguments.changed else [p for p in chosen if p not in touched])
+    others = [] if arguments.changed else [p for p in chosen if p not in touched]
+    chosen = [p for p in chosen if p in touched] + others
 
     clean = build / "tidy"
     clean.mkdir(exist_ok=True)
@@ -126,7 +127,8 @@ def main():
             else:
                 print(f"{outcome}: {path.relative_to(ROOT)}\n{text}".rstrip(), flush=True)
     print(f"{len(chosen)} files, {remembered} of them unchanged since they were clean")
-    print(f"{counts['passed']} passed, {counts['failed']} failed" + (f", {counts['skipped']} skipped" if counts["skipped"] else ""))
+    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+    print(f"{counts['passed']} passed, {counts['failed']} failed{skipped}")
     sys.exit(1 if counts["failed"] else 0)
 
 

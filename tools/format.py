@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Formats every C++ file of the repository with clang-format 19, in place; --check only says which differ, and fails."""
+"""Formats every C++ file with clang-format 19, in place; --check only says which differ, and then fails."""
 
 import pathlib
 import subprocess

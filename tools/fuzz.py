@@ -31,7 +31,8 @@ def run(program, build, seconds):
         return name, False, f"no corpus at {corpus.relative_to(ROOT)}", ""
     # Its own limit fails when one input never returns and the alarm is lost, so there is a second one from outside.
     try:
-        done = subprocess.run([*command, found, corpus], capture_output=True, text=True, errors="replace", timeout=seconds + 120)
+        done = subprocess.run([*command, found, corpus], capture_output=True, text=True, errors="replace",
+                              timeout=seconds + 120)
     except subprocess.TimeoutExpired:
         return name, False, f"did not end {120} s after its time", ""
     runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)

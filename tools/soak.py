@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the integration scripts with their full counts (SLUICE_SOAK=1) and keeps what they print in docs/results/NAME.txt."""
+"""Runs the integration scripts with their full counts (SLUICE_SOAK=1); what they print is kept in docs/results/."""
 
 import argparse
 import os
@@ -14,9 +14,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def heading(script):
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     day = time.strftime("%Y-%m-%d", time.gmtime())
-    return (f"{script.name}, full counts (make soak), {day}, commit {commit or 'unknown'}, "
+    return (f"{script.name}, full counts (make soak), {day}, commit {commit.stdout.strip() or 'unknown'}, "
             f"{os.cpu_count()} cores, Linux {platform.release()} {platform.machine()}\n\n")
 
 
@@ -35,8 +35,9 @@ def main():
         print(f"== {script.stem}", flush=True)
         with open(results / f"{script.stem}.txt", "w", encoding="utf-8") as kept:
             kept.write(heading(script))
-            with subprocess.Popen([sys.executable, script], cwd=ROOT, env={**os.environ, "SLUICE_SOAK": "1"},
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+            environment = {**os.environ, "SLUICE_SOAK": "1"}
+            with subprocess.Popen([sys.executable, script], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, errors="replace") as process:
                 for line in process.stdout:
                     print(line, end="", flush=True)
                     kept.write(line)

@@ -31,7 +31,7 @@ def read_gtest(path):
 
 
 def suite_of(ctest_name):
-    """The name under which a ctest test's own counts are filed: base -> base_test, integration.kill_test -> kill_test."""
+    """The name of a ctest test's own counts: base -> base_test, integration.kill_test -> kill_test."""
     if ctest_name.startswith("integration."):
         return ctest_name.removeprefix("integration.")
     return ctest_name if ctest_name.endswith("_test") else f"{ctest_name}_test"
@@ -50,11 +50,13 @@ def read_folder(folder):
         suites[counts["suite"]] = {key: counts.get(key, 0) for key in KEYS}
     for path in sorted(folder.glob("*.junit")):
         for case in xml.parse(path).getroot().iter("testcase"):
-            name, failed = case.get("name"), case.get("status") not in ("run", "disabled", "notrun")
+            name = case.get("name")
+            failed = case.get("status") not in ("run", "disabled", "notrun")
             counts = suites.get(suite_of(name)) or suites.get(name)
             if counts is None:
                 skipped = case.get("status") in ("disabled", "notrun")
-                suites[name] = {"passed": int(not failed and not skipped), "failed": int(failed), "skipped": int(skipped)}
+                passed = not failed and not skipped
+                suites[name] = {"passed": int(passed), "failed": int(failed), "skipped": int(skipped)}
             elif failed and counts["failed"] == 0:
                 counts["failed"] = 1
     return suites
@@ -67,7 +69,7 @@ def closing_line(total):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--failed-steps", type=int, default=0, help="steps that failed; the sum has at least as many failures")
+    parser.add_argument("--failed-steps", type=int, default=0, help="the sum has at least as many failures")
     parser.add_argument("folders", nargs="+", type=pathlib.Path)
     arguments = parser.parse_args()
     total = dict.fromkeys(KEYS, 0)

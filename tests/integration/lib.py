@@ -99,7 +99,7 @@ def free_port():
 
 
 def json_lines(text):
-    """Every line as JSON; a line that is not JSON is a failure, since stdout carries nothing else with --output json."""
+    """Every line as JSON; another line is a failure, since stdout carries nothing else with --output json."""
     lines = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
@@ -110,7 +110,7 @@ def json_lines(text):
 
 
 class Done:
-    """A program that has ended: `exit` (negative: the signal), `out`, `err`, `seconds`, and `json`, the lines of stdout."""
+    """A program that has ended: `exit` (negative: the signal), `out`, `err`, `seconds`, `json` (stdout, by lines)."""
 
     def __init__(self, argv, exit, out, err, seconds):
         self.argv, self.exit, self.out, self.err, self.seconds = argv, exit, out, err, seconds
@@ -121,11 +121,12 @@ class Done:
 
     def __str__(self):
         command = " ".join(self.argv)
-        return f"$ {command}\nexit {self.exit} after {self.seconds:.2f} s\nstdout:\n{self.out[-4000:]}\nstderr:\n{self.err[-4000:]}"
+        return (f"$ {command}\nexit {self.exit} after {self.seconds:.2f} s\n"
+                f"stdout:\n{self.out[-4000:]}\nstderr:\n{self.err[-4000:]}")
 
 
 class Process:
-    """A program that runs. Its output goes to files, so it never blocks on us; out() and err() read what is there so far."""
+    """A program that runs. Its output goes to files, so it never blocks on us; out() and err() read what is there."""
 
     def __init__(self, argv, popen, out_path, err_path):
         self.argv, self.popen, self.pid = argv, popen, popen.pid
@@ -194,8 +195,9 @@ class Box:
         return (self.dir / name).read_text()
 
     def pool(self, name="orders", file=None, namespace="default", **spec):
-        """Writes FILE (default NAME.yaml) and returns its path. A local queue NAME.db, a threshold policy and one place for a
-        worker that simulates are filled in where `spec` is silent; `workers` is merged key by key. JSON is YAML."""
+        """Writes FILE (default NAME.yaml) and returns its path. A local queue NAME.db, a threshold policy and one place
+        for a worker that simulates are filled in where `spec` is silent; `workers` is merged key by key. JSON is YAML.
+        """
         workers = {"max": 1, "run": {"command": ["sluice", "work", "--simulate", "10ms"]}}
         workers.update(spec.pop("workers", {}))
         whole = {"queue": {"local": {"path": f"{name}.db"}}, "policy": {"threshold": {"messages": 1, "every": "1s"}}}
@@ -221,7 +223,7 @@ class Box:
         return self.start([BIN, *args], **options)
 
     def run(self, argv, exit=None, input=None, timeout=60, **options):
-        """Runs a program to its end. Fails after `timeout` seconds, or when it did not end with `exit` (None: any end is fine)."""
+        """Runs a program to its end. Fails after `timeout` seconds, or if it did not end with `exit` (None: any)."""
         if input is not None:
             source = self._logs / f"{len(self._processes):04d}.in"
             source.write_bytes(input if isinstance(input, bytes) else input.encode())
