@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One delivery on its way through a worker.
+//
+//   held --run()--> begin --> handler --> settle: ack | retry | dead letter | requeue
+//     '--give_back()-----------------------------------------------------> requeue
+//
+// The lease is renewed beside it (keep_lease) from the start until it is settled. Once the lease is lost nothing is sent
+// about the delivery any more: it belongs to somebody else.
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "aio/event.h"
+#include "aio/task_group.h"
+#include "base/random.h"
+#include "queue/receiver.h"
+#include "worker/handler.h"
+#include "worker/options.h"
+
+namespace sluice::worker {
+
+// What all jobs of a worker share. The references outlive them.
+struct JobContext {
+  aio::Loop& loop;
+  aio::Clock& clock;
+  Random& random;
+  queue::Receiver& receiver;
+  Handler& handler;
+  const RuntimeOptions& options;
+  bool stopping = false;        // no handler starts any more
+  Time leave_by = Time::max();  // settling ends by then
+};
+
+// How a delivery's stay here ended.
+enum class Fate {
+  done,
+  retry,          // the handler asked for it
+  failed,         // to be tried again
+  dead_lettered,
+  requeued,
+  lost,           // the lease, or the tag, was no longer ours: nothing was sent
+  unknown,        // settling got no answer; the broker may or may not have done it
+};
+[[nodiscard]] std::string_view word(Fate fate);
+
+struct JobEnd {
+  Fate fate = Fate::unknown;
+  std::string why;
+  std::optional<Duration> work;             // set when the handler ran
+  std::optional<std::string> worker_failed;  // the handler could not start: the worker must end
+};
+
+class Job {
+ public:
+  // `received` is when the delivery arrived. Its lease began a little earlier, so the first one is trusted a tenth less.
+  Job(JobContext& context, queue::Delivery delivery, Time received);
+
+  // A redelivery that may have killed its worker: it runs alone, so that a second crash is its own.
+  [[nodiscard]] bool suspect() const;
+  // To be given up without another run: it crashed its workers too often, or is too large.
+  [[nodiscard]] bool hopeless() const;
+
+  // Runs the handler and settles. Call one of these two, once.
+  aio::Task<JobEnd> run();
+  // Hands it back unfinished.
+  aio::Task<JobEnd> give_back();
+  // Renews the lease until the job is over; returns at once where the broker has none.
+  aio::Task<void> keep_lease();
+
+  // Stops the handler if it runs (it is requeued then) and keeps it from starting.
+  void stop();
+  // Ends keep_lease().
+  void over();
+
+  [[nodiscard]] const queue::Delivery& delivery() const { return delivery_; }
+  [[nodiscard]] std::uint32_t attempt() const { return delivery_.attempts + 1; }
+
+ private:
+  struct Verdict {
+    enum class Step { ack, retry, requeue, dead_letter };
+    Step step;
+    Fate fate;
+    queue::Cause cause;
+    std::string why;
+    Duration delay;
+  };
+
+  aio::Task<std::optional<Fate>> begin();
+  aio::Task<void> handle();
+  aio::Task<void> call(aio::Deadline until);
+  [[nodiscard]] Verdict judge() const;
+  [[nodiscard]] Verdict again(Fate fate, queue::Cause cause, const std::string& why, std::optional<Duration> delay) const;
+  [[nodiscard]] static Verdict bury(queue::Cause cause, std::string why);
+  [[nodiscard]] static Verdict hand_back(std::string why);
+  aio::Task<JobEnd> settle(Verdict verdict);
+  aio::Task<Result<void>> send(Verdict verdict, aio::Deadline deadline);
+  [[nodiscard]] bool ours() const;
+  void lose();
+
+  JobContext& context_;
+  queue::Delivery delivery_;
+  Time lease_until_ = Time::max();
+  bool lost_ = false;
+  bool stop_ = false;
+  bool over_ = false;
+  aio::Event over_event_;
+  aio::TaskGroup* handler_group_ = nullptr;  // while the handler runs
+  std::optional<Outcome> outcome_;
+  std::optional<Duration> work_;
+};
+
+}  // namespace sluice::worker

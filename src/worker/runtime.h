@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The worker: takes messages, has them handled, settles them, and leaves when there is nothing to do or when told to.
+//
+//   open --> consume --idle for idle_exit--> cancel --handle what still arrived--> close     (idle)
+//               |------request_drain()-----> cancel --finish within grace, requeue the rest--> close  (sigterm)
+//               '------cannot go on--------> the same as a drain, and an Error               (error)
+//
+// Not a pool of pulling loops, one per handler: one place decides what is taken, so that "alone" (a suspect) and "no more"
+// (drain, idle exit) are states of one machine and not agreements between many. One thread: all of it runs on the Loop.
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "aio/event.h"
+#include "aio/task_group.h"
+#include "base/random.h"
+#include "queue/receiver.h"
+#include "worker/handler.h"
+#include "worker/job.h"
+#include "worker/options.h"
+#include "worker/report.h"
+
+namespace sluice::worker {
+
+// One delivery that left this worker, for `work --output json`.
+struct Settled {
+  std::string_view id;
+  std::uint32_t attempt = 1;
+  Fate fate = Fate::done;  // done, retry, failed, dead_lettered or requeued
+  queue::Cause cause = queue::Cause::none;  // why it had been redelivered
+  std::optional<Duration> wait;
+  Duration work{0};
+  std::string_view why;
+};
+
+// Told what happens, on the loop, in order. Must not throw; may call request_drain() and request_stop_now().
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  // The broker has accepted this consumer.
+  virtual void ready() {}
+  // Once for each delivery whose settling the broker has confirmed.
+  virtual void settled(const Settled&) {}
+  // Something an operator should see; one line.
+  virtual void trouble(std::string_view) {}
+};
+
+enum class EndReason { idle, sigterm };
+[[nodiscard]] std::string_view word(EndReason reason);
+
+struct Summary {
+  EndReason reason = EndReason::idle;
+  Counts counts;
+  std::uint64_t lost = 0;     // leases lost: redelivered elsewhere
+  std::uint64_t unknown = 0;  // settling never confirmed: may come back
+};
+
+class Runtime {
+ public:
+  // All references outlive the Runtime. `random` draws the jitter of retries.
+  Runtime(aio::Loop& loop, aio::Clock& clock, Random& random, queue::Receiver& receiver, Handler& handler,
+          RuntimeOptions options, Observer& observer);
+
+  // The whole life of the worker; call once. When it returns nothing is held any more. An Error: the worker could not go on
+  // (handler cannot be started, broker refused or was silent for too long); report() then has the counts and the reason.
+  // Cancelling it is dying: nothing is settled on the way out.
+  [[nodiscard]] aio::Task<Result<Summary>> run();
+
+  // Takes no more, finishes what runs within the grace period, requeues the rest, leaves. Idempotent; also before run().
+  void request_drain();
+  // The same without waiting: handlers are cancelled and their messages requeued at once.
+  void request_stop_now();
+
+  [[nodiscard]] WorkerReport report() const;
+
+ private:
+  enum class Phase { opening, consuming, leaving, gone };
+
+  aio::Task<void> live();
+  aio::Task<bool> open();
+  aio::Task<void> consume();
+  aio::Task<void> leave();
+  aio::Task<void> cancel_consumer();
+  aio::Task<void> take_leftovers();
+  aio::Task<void> settle_all();
+  aio::Task<void> close();
+
+  [[nodiscard]] bool must_leave() const { return draining_ || failure_.has_value(); }
+  [[nodiscard]] bool idle_long_enough() const;
+  [[nodiscard]] aio::Deadline receive_until() const;
+  void start_receive();
+  aio::Task<void> receive_scope(std::size_t max, aio::Deadline until);
+  aio::Task<void> receive_once(std::size_t max, aio::Deadline until);
+  void receive_failed(const Error& error);
+
+  void accept(std::vector<queue::Delivery> batch);
+  void start_suspect();
+  void return_suspects();
+  void start(std::shared_ptr<Job> job, bool handle);
+  aio::Task<void> work(std::shared_ptr<Job> job, bool handle);
+  aio::Task<void> lease(std::shared_ptr<Job> job);
+  void record(const Job& job, const JobEnd& end);
+  void begin_leaving();
+  void fail(Error error);
+
+  aio::Clock& clock_;
+  Random& random_;
+  queue::Receiver& receiver_;
+  Handler& handler_;
+  const RuntimeOptions options_;
+  Observer& observer_;
+  JobContext context_;
+
+  Phase phase_ = Phase::opening;
+  bool draining_ = false;
+  bool stop_now_ = false;
+  std::optional<Error> failure_;
+  Time finish_by_ = Time::max();  // handlers are cancelled then
+
+  aio::Event changed_;
+  aio::TaskGroup* all_ = nullptr;            // while run() lives
+  aio::TaskGroup* receive_group_ = nullptr;  // while a receive waits
+  bool receiving_ = false;
+  bool looked_ = false;            // a receive came back empty since idle_since_
+  Backoff receive_backoff_;
+  Time receive_after_;
+  std::optional<Time> failing_since_;
+  Time idle_since_;
+
+  std::vector<std::shared_ptr<Job>> jobs_;      // being handled or settled
+  std::vector<std::shared_ptr<Job>> suspects_;  // held, waiting to run alone
+  bool alone_ = false;                          // a suspect runs
+
+  WorkerReport report_;
+  Summary summary_;
+};
+
+}  // namespace sluice::worker
