@@ -8,6 +8,8 @@
 //                          |----requeue-----'--requeue--> waiting                    (attempts unchanged)
 //   a Receiver that dies: held -> waiting (requeued), running -> waiting (crash, attempts + 1),
 //                         finished but not acknowledged -> waiting (ack unknown, attempts + 1)
+// An attempt is counted only for what was begun. What was finished and is handed back anyway (requeue, close, lost lease)
+// comes back as ack unknown, because its next run is a duplicate. Handed back keeps its place; retried goes to the end.
 //
 // The broker is the authority: a settling call that returns an Error may or may not have happened. Every tag is settled at
 // most once and only on the Receiver that delivered it. There is no automatic acknowledgement.
