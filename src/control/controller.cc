@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/controller.h"
+
+#include <fmt/core.h>
+
+namespace sluice::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Design: at most 10 polls a second while work is due or was seen within 10 minutes, 1 a second after that.
+constexpr Duration adaptive_busy = 100ms;
+constexpr Duration adaptive_idle = 1s;
+constexpr Duration adaptive_memory = 10min;
+
+bool work_seen(const model::Observation& seen) {
+  return !seen.queue.ready || seen.queue.ready->n > 0 || (seen.queue.in_flight && seen.queue.in_flight->n > 0) ||
+         seen.live() > 0;
+}
+
+}  // namespace
+
+Controller::Controller(aio::Clock& clock, aio::Event& due, queue::BacklogSource& source, fleet::Fleet& fleet,
+                       Journal& journal, const Log& log, const pool::Pool& pool, ControllerOptions options)
+    : clock_(clock),
+      due_(due),
+      source_(source),
+      fleet_(fleet),
+      journal_(journal),
+      log_(log),
+      pool_(pool),
+      options_(std::move(options)),
+      observer_(pool.spec),
+      state_(options_.initial) {}
+
+aio::Task<void> Controller::run() {
+  while (true) {
+    const Time started = clock_.now();
+    co_await tick();
+    if (after_tick) {
+      after_tick(snapshot_);
+    }
+    const Time due = next_due(started);
+    const aio::Wake why = co_await due_.wait(aio::Deadline{due});
+    if (why == aio::Wake::ready) {
+      // Events come in bursts; the tenth of a second between ticks holds for them too.
+      co_await clock_.sleep_until(std::min(due, started + adaptive_busy));
+    }
+  }
+}
+
+Time Controller::next_due(Time started) const {
+  const std::optional<Duration> period = pool::every(pool_.spec.policy).period;
+  const bool busy = last_work_ && started - *last_work_ < adaptive_memory;
+  Time due = started + period.value_or(busy ? adaptive_busy : adaptive_idle);
+  if (again_in_ms_) {
+    due = std::min(due, clock_.now() + std::chrono::milliseconds{*again_in_ms_});
+  }
+  return std::max(due, clock_.now());
+}
+
+aio::Task<void> Controller::tick() {
+  const aio::Deadline deadline = clock_.in(options_.tick_deadline);
+  // The fleet first, then the queue: see Observer::observe.
+  const Result<model::FleetView> fleet = co_await fleet_.view(deadline);
+  const Result<model::Sample> sample = co_await source_.sample(deadline);
+
+  const model::Observation seen = observer_.observe(clock_.now(), fleet, sample);
+  Step step = options_.decide(pool_.spec, state_, seen);
+  model::Plan what = observer_.view() ? plan(pool_.spec, step.decision, *observer_.view()) : model::Plan{};
+  const WallTime at = clock_.wall();
+  const Result<std::string> recorded = journal_.tick({at, seen, state_, step.next, step.decision, what});
+  if (work_seen(seen)) {
+    last_work_ = clock_.now();
+  }
+  again_in_ms_ = step.again_in_ms;
+  if (!recorded) {
+    // No decision without a line: what cannot be recorded is not done.
+    log_.error("control", "journal not written, not acting", {{"pool", pool_.id()}, {"error", recorded.error().what}});
+    co_return;
+  }
+  state_ = step.next;
+  snapshot_ = Snapshot{*recorded, at, seen, std::move(step.decision), what, {}, observer_.view()};
+  if (what.empty() || options_.dry_run) {
+    co_return;
+  }
+  const aio::Deadline act_by = clock_.in(options_.tick_deadline);
+  co_await apply(std::move(what), act_by);
+  const Result<void> acted = journal_.act(*recorded, snapshot_.did);
+  if (!acted) {
+    log_.error("control", "journal not written", {{"pool", pool_.id()}, {"error", acted.error().what}});
+  }
+}
+
+std::string Controller::worker_id(int slot) const {
+  for (const model::Worker& worker : observer_.view()->workers) {
+    if (worker.slot == slot) {
+      return worker.id;
+    }
+  }
+  return "";
+}
+
+void Controller::note(std::vector<std::string>& done, int slot, const Result<void>& result) {
+  std::string name = fmt::format("{}-w{}", pool_.name, slot);
+  if (result) {
+    done.push_back(std::move(name));
+  } else {
+    log_.warn("control", "could not act", {{"worker", name}, {"error", result.error().what}});
+    snapshot_.did.errors.push_back(fmt::format("{}: {}", name, result.error().what));
+  }
+}
+
+aio::Task<void> Controller::apply(model::Plan what, aio::Deadline deadline) {
+  for (const int slot : what.start) {
+    const bool stays = slot < pool_.spec.workers.min;
+    const Result<void> done = co_await fleet_.start(slot, stays, deadline);
+    // After the answer, and whatever it says: an error may have started it, and only a later view knows.
+    observer_.acted(clock_.now());
+    note(snapshot_.did.started, slot, done);
+    if (!done) {
+      break;  // the rest would meet the same wall; the next tick looks again
+    }
+  }
+  for (const int slot : what.withdraw) {
+    std::string id = worker_id(slot);
+    const Result<void> done = co_await fleet_.withdraw(slot, std::move(id), deadline);
+    note(snapshot_.did.withdrawn, slot, done);
+  }
+  for (const int slot : what.drain) {
+    std::string id = worker_id(slot);
+    const Result<void> done = co_await fleet_.drain(slot, std::move(id), deadline);
+    note(snapshot_.did.drained, slot, done);
+  }
+}
+
+}  // namespace sluice::control

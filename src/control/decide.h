@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The one place where sluice decides. Pure: (pool, state, observation) -> (decision, next state), so that the journal can
+// be run again and the simulator runs the very same code.
+//
+// Order: what cannot be seen holds; `paused` observes only; the policy proposes; then the clamps in this order, each
+// adding its reason: unknown.floor, min, max, broken, capacity, surge, leader. Nothing here ever ends a running worker:
+// workers leave by themselves; only those that never got a place are taken back.
+#include <cstdint>
+#include <optional>
+
+#include "base/result.h"
+#include "control/state.h"
+#include "model/decision.h"
+#include "model/observation.h"
+#include "pool/types.h"
+
+namespace sluice::control {
+
+struct Step {
+  model::Decision decision;
+  ControlState next;
+  std::optional<std::int64_t> again_in_ms;  // when only time is missing: tick again then, even if not due
+};
+
+// Requires: decidable(spec). `decision.change` > 0 asks for workers, < 0 takes back workers without a place.
+[[nodiscard]] Step decide(const pool::PoolSpec& spec, const ControlState& state, const model::Observation& seen);
+
+// Whether this version has the pool's policy; Code::invalid with what it has otherwise.
+[[nodiscard]] Result<void> decidable(const pool::PoolSpec& spec);
+
+// The slots for a decision: starts in the view's order of free slots, those below `min` first; takes back the youngest
+// workers without a place; asks idle workers that stay (started below an earlier `min`) to drain.
+[[nodiscard]] model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, const model::FleetView& view);
+
+}  // namespace sluice::control

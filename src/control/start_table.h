@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Which starts worked. Fed with every fleet view, it turns "who is there" into "when was the last start, did it work, how
+// many failed in a row". Rebuilt from the first view after a restart, so it needs no file.
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "base/time.h"
+#include "model/fleet_view.h"
+#include "model/observation.h"
+
+namespace sluice::control {
+
+class StartTable {
+ public:
+  explicit StartTable(Duration start_deadline) : start_deadline_(start_deadline) {}
+  // Takes in one view. An end that was seen before is not counted again.
+  void update(const model::FleetView& view, Time now);
+  [[nodiscard]] model::SeenStarts seen(Time now) const;
+  // A worker that has not started within the start deadline: it counts as failing.
+  [[nodiscard]] bool overdue(const model::Worker& worker, Time now) const;
+
+ private:
+  struct Start {
+    bool started = false;
+    bool failed = false;
+  };
+  void started(Start& start, Time at);
+  void failed_start(Start& start, const std::string& why);
+
+  Duration start_deadline_;
+  std::map<std::string, Start> live_;   // by worker id
+  std::map<std::string, Time> ended_;   // ids whose end was counted
+  std::deque<bool> window_;             // of the last 10 ended: failed?
+  std::optional<Time> last_asked_;
+  std::optional<Time> last_ready_;
+  std::int64_t failed_in_a_row_ = 0;
+  std::string why_;
+};
+
+}  // namespace sluice::control

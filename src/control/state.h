@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What deciding remembers between ticks, all of it: written to the journal, so that any later tick can be run again.
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+
+namespace boost::json {
+class value;
+}
+
+namespace sluice::control {
+
+struct BrokenState {
+  std::int64_t since_ms = 0;
+  std::int64_t next_probe_ms = 0;
+  std::int64_t probes = 0;
+  friend bool operator==(const BrokenState&, const BrokenState&) = default;
+};
+
+// Times are at_ms of the same boot of the machine.
+struct ControlState {
+  bool fresh = false;                         // a scaler that has not ticked yet
+  std::optional<std::int64_t> hold_until_ms;  // a new scaler that found workers looks once before it adds to them
+  std::optional<std::int64_t> blind_since_ms;
+  std::optional<BrokenState> broken;
+  friend bool operator==(const ControlState&, const ControlState&) = default;
+};
+
+void append_json(std::string& out, const ControlState& state);
+// The exact inverse; JSON null is a default state. Code::invalid with the path otherwise.
+[[nodiscard]] Result<ControlState> state_from_json(const boost::json::value& json, const std::string& path);
+
+}  // namespace sluice::control
