@@ -31,6 +31,15 @@ def bare(text):
     return COMMENT_OR_LITERAL.sub(lambda m: ('""' if m[0][0] in '"R' else "") + "\n" * m[0].count("\n"), text)
 
 
+def raw_lines(text):
+    """Numbers of the lines inside raw strings: the text is what it is."""
+    numbers = set()
+    for found in COMMENT_OR_LITERAL.finditer(text):
+        if found[0].startswith("R"):
+            numbers.update(range(line_of(text, found.start()), line_of(text, found.end()) + 1))
+    return numbers
+
+
 def line_of(text, offset):
     return text.count("\n", 0, offset) + 1
 
@@ -220,7 +229,10 @@ class Tidy:
         count = len(lines) - (lines[-1] == "")
         if count > LINES_MAX and not excused("lines", lines[:5], 5):
             self.say(path, count, "lines", f"{count} lines, more than {LINES_MAX}", "split it by what changes together")
+        raw = raw_lines("\n".join(lines)) if path.suffix in CODE else set()
         for number, line in enumerate(lines, 1):
+            if number in raw:
+                continue
             if len(line) > COLUMNS_MAX and not excused("columns", lines, number):
                 self.say(path, number, "columns", f"{len(line)} columns, more than {COLUMNS_MAX}", "break the line")
             if "\t" in line and path.suffix in CODE:

@@ -168,6 +168,11 @@ class Text(Tree):
         self.write("src/base/x.cc", CC + "int " + "x" * 116 + ";\n")
         self.demand("src/base/x.cc:2", "columns")
 
+    def test_the_text_of_a_raw_string_may_be_wide_and_what_follows_may_not(self):
+        wide = "x" * 130
+        self.write("src/base/x.cc", CC + f'const char* s = R"(\n{wide} \n)";\nint {wide};\n')
+        self.demand("src/base/x.cc:5", "columns")
+
     def test_blanks_tabs_and_an_unguarded_header(self):
         self.write("src/base/x.cc", CC + "int x; \n")
         self.demand("src/base/x.cc:2", "blank")
