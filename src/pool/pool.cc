@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pool/pool.h"
+
+#include "pool/reader.h"
+#include "pool/text.h"
+
+namespace sluice::pool {
+namespace {
+
+constexpr Field root_field{.doc = "", .required = true};
+
+// Reads the whole tree as one T; empty after any problem.
+template <class T>
+std::optional<T> read_root(const std::optional<Node>& tree, Report& report, const std::vector<std::string>& passed = {}) {
+  if (!tree) {
+    return std::nullopt;
+  }
+  T out;
+  const std::string path = "$";
+  read_object(Spot{*tree, path, root_field, report}, out, passed);
+  return report.empty() ? std::optional(std::move(out)) : std::nullopt;
+}
+
+std::optional<Node> json_tree(std::string_view text, Report& report) {
+  return check_text(text, true, report) ? read_json_tree(text, report) : std::nullopt;
+}
+
+}  // namespace
+
+Parsed parse_pool(std::string_view text) {
+  Report report;
+  Parsed parsed;
+  if (std::optional<PoolFile> file = read_root<PoolFile>(read_tree(text, report), report)) {
+    Metadata& metadata = file->metadata;
+    parsed.pool = Pool{std::move(metadata.name), std::move(metadata.namespace_), std::move(metadata.labels),
+                       std::move(metadata.annotations), std::move(file->spec)};
+  }
+  parsed.problems = report.take();
+  return parsed;
+}
+
+ParsedPolicy parse_policy_json(std::string_view text, const std::vector<std::string>& other_keys) {
+  Report report;
+  ParsedPolicy parsed;
+  if (std::optional<PolicyInput> input = read_root<PolicyInput>(json_tree(text, report), report, other_keys)) {
+    parsed.policy = std::move(input->policy);
+    parsed.workers = std::move(input->workers);
+  }
+  parsed.problems = report.take();
+  return parsed;
+}
+
+ParsedQueue parse_queue_json(std::string_view text) {
+  Report report;
+  ParsedQueue parsed;
+  if (std::optional<QueueInput> input = read_root<QueueInput>(json_tree(text, report), report)) {
+    parsed.queue = std::move(input->queue);
+    parsed.dead_letter = std::move(input->dead_letter);
+    parsed.retry = std::move(input->retry);
+  }
+  parsed.problems = report.take();
+  return parsed;
+}
+
+ParsedSpec parse_spec_json(std::string_view text) {
+  Report report;
+  ParsedSpec parsed;
+  parsed.spec = read_root<PoolSpec>(json_tree(text, report), report);
+  parsed.problems = report.take();
+  return parsed;
+}
+
+}  // namespace sluice::pool
