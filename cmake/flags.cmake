@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Flags of every target. The hardening set is the OpenSSF guide's, as far as clang 19 takes it.
 add_compile_options(
   -Wall -Wextra -Wformat=2 -Wimplicit-fallthrough -Wshadow -Wnon-virtual-dtor -Werror
