@@ -10,10 +10,11 @@ foreach(script ${scripts})
     ENVIRONMENT "SLUICE_BIN=$<TARGET_FILE:sluice>;SLUICE_BUILD=${CMAKE_BINARY_DIR}")
 endforeach()
 
-# The house rules, and the proof that each of them finds its violation.
+# The house rules, the proof that each of them finds its violation, and that CI's sum hides none.
 add_test(NAME tidy COMMAND ${Python3_EXECUTABLE} tools/tidy.py WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 add_test(NAME tidy_test COMMAND ${Python3_EXECUTABLE} tools/tidy_test.py WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-set_tests_properties(tidy tidy_test PROPERTIES LABELS unit)
+add_test(NAME counts_test COMMAND ${Python3_EXECUTABLE} tools/counts_test.py WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+set_tests_properties(tidy tidy_test counts_test PROPERTIES LABELS unit)
 
 # The simulation as a program: sim_seeds --seeds N runs N seeds and ends with the line "N passed, N failed" (make
 # seeds).
