@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/decide.h"
+
+#include <gtest/gtest.h>
+
+namespace sluice::control {
+namespace {
+
+using namespace std::chrono_literals;
+using model::Observation;
+using model::WorkerState;
+
+pool::PoolSpec threshold_spec() {
+  pool::PoolSpec spec;
+  spec.queue = pool::LocalQueue{"orders.db"};
+  spec.policy = pool::ThresholdPolicy{.messages = 20};
+  spec.workers.max = 5;
+  return spec;
+}
+
+pool::PoolSpec per_worker_spec(std::int64_t messages) {
+  pool::PoolSpec spec = threshold_spec();
+  spec.policy = pool::BacklogPerWorkerPolicy{.messages = messages};
+  spec.workers.max = 20;
+  return spec;
+}
+
+struct World {
+  std::optional<std::int64_t> ready = 0, in_flight = 0;
+  std::int64_t unscheduled = 0, starting = 0, busy = 0, idle = 0, draining = 0, failing = 0;
+};
+
+Observation seen_of(const World& world, std::int64_t at_ms = 1'000'000) {
+  Observation seen;
+  seen.at_ms = at_ms;
+  seen.fleet.age_ms = 0;
+  if (world.ready) {
+    seen.queue.ready = model::SeenCount{*world.ready, 0};
+  } else {
+    seen.queue.error = "connection refused";
+  }
+  if (world.in_flight) {
+    seen.queue.in_flight = model::SeenCount{*world.in_flight, 0};
+  }
+  const auto set = [&](WorkerState state, std::int64_t n) { seen.workers[static_cast<std::size_t>(state)] = n; };
+  set(WorkerState::unscheduled, world.unscheduled);
+  set(WorkerState::starting, world.starting);
+  set(WorkerState::busy, world.busy);
+  set(WorkerState::idle, world.idle);
+  set(WorkerState::draining, world.draining);
+  set(WorkerState::failing, world.failing);
+  if (world.unscheduled > 0) {
+    seen.waiting.push_back({"orders-w4", WorkerState::unscheduled, "node 2 boots", 4000});
+  }
+  return seen;
+}
+
+std::string reason(const pool::PoolSpec& spec, const Observation& seen) { return decide(spec, {}, seen).decision.reason; }
+
+TEST(Decide, AnUnreadFleetHoldsWhateverWaits) {
+  Observation seen = seen_of({.ready = 500});
+  seen.fleet.error = "list: 503";
+  EXPECT_EQ(reason(threshold_spec(), seen), "blind: workers unknown: list: 503");
+  seen.fleet.error.reset();
+  seen.fleet.age_ms.reset();
+  EXPECT_EQ(decide(threshold_spec(), {}, seen).decision.change, 0);
+}
+
+TEST(Decide, UnknownIsNotZeroAndTheDeclaredFloorComesAfterItsTime) {
+  pool::PoolSpec spec = threshold_spec();
+  spec.unknown = pool::UnknownBacklog{.floor = 2, .after = 1min};
+  const Step first = decide(spec, {}, seen_of({.ready = std::nullopt, .busy = 1}, 1'000'000));
+  EXPECT_EQ(first.decision.reason, "blind: backlog unknown: connection refused");
+  EXPECT_EQ(first.decision.workers, 1);
+  EXPECT_EQ(first.again_in_ms, 60'000);
+  const Step later = decide(spec, first.next, seen_of({.ready = std::nullopt, .busy = 1}, 1'060'000));
+  EXPECT_EQ(later.decision.reason, "blind: backlog unknown: connection refused (for 60 s); unknown.floor is 2");
+  EXPECT_EQ(later.decision.workers, 2);
+  const Step seen_again = decide(spec, later.next, seen_of({.ready = 0, .busy = 1}, 1'070'000));
+  EXPECT_FALSE(seen_again.next.blind_since_ms);
+}
+
+TEST(Decide, MinAndMaxClampWithTheirReasons) {
+  pool::PoolSpec spec = per_worker_spec(1);
+  spec.workers.min = 3;
+  EXPECT_EQ(decide(spec, {}, seen_of({})).decision.workers, 3);
+  EXPECT_EQ(reason(spec, seen_of({})), "grow: 0 messages wait and 0 are in work; workers.min is 3");
+  spec.workers.max = 6;
+  const Step step = decide(spec, {}, seen_of({.ready = 500, .in_flight = 4, .busy = 4}));
+  EXPECT_EQ(step.decision.workers, 6);
+  EXPECT_EQ(step.decision.clamps, (std::vector<model::Clamp>{{"max", 504, 6}}));
+}
+
+TEST(Decide, AWorkerThatDrainsOrCannotStartStillHoldsItsSlot) {
+  pool::PoolSpec spec = per_worker_spec(1);
+  spec.workers.max = 5;
+  const Step step = decide(spec, {}, seen_of({.ready = 500, .in_flight = 2, .busy = 2, .draining = 1, .failing = 1}));
+  EXPECT_EQ(step.decision.change, 1);
+}
+
+TEST(Decide, LoweringMaxEndsNobody) {
+  pool::PoolSpec spec = threshold_spec();
+  spec.workers.max = 2;
+  const Step step = decide(spec, {}, seen_of({.ready = 100, .in_flight = 5, .busy = 5}));
+  EXPECT_EQ(step.decision.workers, 5);
+  EXPECT_EQ(step.decision.change, 0);
+  EXPECT_EQ(step.decision.reason, "hold: 100 messages wait, more than 20; workers.max is 2");
+}
+
+TEST(Decide, SurgeBoundsWorkersWithoutAPlace) {
+  const Step step = decide(per_worker_spec(1), {}, seen_of({.ready = 18}));
+  EXPECT_EQ(step.decision.workers, 8);
+  EXPECT_EQ(step.decision.clamps.back().by, "surge");
+  pool::PoolSpec spec = per_worker_spec(1);
+  spec.workers.surge = 2;
+  EXPECT_EQ(decide(spec, {}, seen_of({.ready = 18, .unscheduled = 2})).decision.change, 0);
+}
+
+TEST(Decide, FullSaysWhyAndAddsNobody) {
+  Observation seen = seen_of({.ready = 37, .in_flight = 4, .busy = 4});
+  seen.fleet.capacity = model::Room::full;
+  seen.fleet.why = "1 of 1 nodes full (4 slots)";
+  const Step step = decide(threshold_spec(), {}, seen);
+  EXPECT_EQ(step.decision.reason, "full: 37 messages wait, more than 20; 1 of 1 nodes full (4 slots)");
+  EXPECT_EQ(step.decision.change, 0);
+  seen.queue.ready->n = 3;
+  EXPECT_EQ(reason(threshold_spec(), seen), "steady: 3 messages wait") << "full matters only to who wants more";
+}
+
+TEST(Decide, NoPlaceForTooLongIsFull) {
+  Observation seen = seen_of({.ready = 18, .unscheduled = 1});
+  seen.waiting[0].for_ms = to_ms(Duration{5min}) + 1;
+  EXPECT_EQ(reason(per_worker_spec(1), seen),
+            "full: 18 messages wait and 0 are in work, one worker each is 18; orders-w4 has had no place for 5 min");
+}
+
+TEST(Decide, ABrokenPoolProbesWithOneWorkerEverSlower) {
+  pool::PoolSpec spec = per_worker_spec(1);
+  Observation seen = seen_of({.ready = 50}, 1'000'000);
+  seen.starts.failed_in_a_row = 3;
+  seen.starts.why = "./handle: no such file";
+  const Step first = decide(spec, {}, seen);
+  EXPECT_EQ(first.decision.change, 0);
+  EXPECT_EQ(first.decision.reason,
+            "broken: 3 workers in a row failed to start: ./handle: no such file; 50 messages wait and 0 are in work, one "
+            "worker each is 50; workers.max is 20; next try in 10 s");
+  EXPECT_EQ(first.again_in_ms, 10'000);
+  std::int64_t now = 1'000'000;
+  ControlState state = first.next;
+  std::int64_t last_gap = 0;
+  for (int i = 0; i < 10; ++i) {
+    now = state.broken->next_probe_ms;
+    seen.at_ms = now;
+    const Step probe = decide(spec, state, seen);
+    EXPECT_EQ(probe.decision.change, 1) << i;
+    state = probe.next;
+    const std::int64_t gap = state.broken->next_probe_ms - now;
+    EXPECT_GE(gap, std::min<std::int64_t>(last_gap, to_ms(Duration{10min})));
+    EXPECT_LE(gap, to_ms(Duration{12min}));
+    last_gap = gap;
+  }
+  seen.starts.failed_in_a_row = 0;
+  EXPECT_FALSE(decide(spec, state, seen).next.broken) << "a start that worked ends it";
+}
+
+TEST(Decide, MostOfTheLastTenFailingIsBrokenToo) {
+  Observation seen = seen_of({.ready = 50});
+  seen.starts.ended = 10;
+  seen.starts.failed = 5;
+  EXPECT_FALSE(decide(per_worker_spec(1), {}, seen).next.broken);
+  seen.starts.failed = 6;
+  EXPECT_TRUE(decide(per_worker_spec(1), {}, seen).next.broken);
+}
+
+TEST(Decide, ANewScalerLooksOnceBeforeItAddsToTheWorkersItFinds) {
+  const pool::PoolSpec spec = threshold_spec();
+  const Step first = decide(spec, ControlState{.fresh = true}, seen_of({.ready = 100, .busy = 1}, 1'000'000));
+  EXPECT_EQ(first.decision.change, 0);
+  EXPECT_EQ(first.decision.clamps.back().by, "leader");
+  const Step second = decide(spec, first.next, seen_of({.ready = 100, .busy = 1}, 1'010'000));
+  EXPECT_EQ(second.decision.change, 1);
+  const Step alone = decide(spec, ControlState{.fresh = true}, seen_of({.ready = 100}, 1'000'000));
+  EXPECT_EQ(alone.decision.change, 1) << "nobody there: nothing to be careful about";
+}
+
+TEST(Decide, TakesBackWorkersWithoutAPlaceWhenTheBacklogIsGone) {
+  const Step step = decide(threshold_spec(), {}, seen_of({.ready = 0, .in_flight = 1, .unscheduled = 1, .busy = 1}));
+  EXPECT_EQ(step.decision.reason, "shrink: 0 messages wait; taking back 1 worker that never got a place");
+  EXPECT_EQ(step.decision.change, -1);
+  EXPECT_EQ(decide(threshold_spec(), {}, seen_of({.ready = 3, .unscheduled = 1, .busy = 1})).decision.change, 0);
+}
+
+TEST(Decide, PausedObservesOnly) {
+  pool::PoolSpec spec = threshold_spec();
+  spec.paused = true;
+  const Step step = decide(spec, {}, seen_of({.ready = 100}));
+  EXPECT_EQ(step.decision.reason, "paused: observing, not acting; 100 messages wait, more than 20");
+  EXPECT_EQ(step.decision.change, 0);
+}
+
+TEST(Decide, RefusesPoliciesItDoesNotHave) {
+  pool::PoolSpec spec = threshold_spec();
+  EXPECT_TRUE(decidable(spec));
+  spec.policy = pool::LagPolicy{.max = 60s};
+  EXPECT_EQ(decidable(spec).error().what, "policy lag is not in this version; accepted: threshold, backlogPerWorker");
+}
+
+model::FleetView view_of(std::vector<model::Worker> workers, std::vector<int> free) {
+  return model::FleetView{.workers = std::move(workers), .free_slots = std::move(free)};
+}
+
+TEST(Plan, FillsSlotsBelowMinFirstThenTheViewsOrder) {
+  pool::PoolSpec spec = threshold_spec();
+  spec.workers.min = 2;
+  const model::FleetView view = view_of({}, {4, 1, 3, 0, 2});
+  EXPECT_EQ(plan(spec, {.change = 3}, view).start, (std::vector<int>{1, 0, 4}));
+  EXPECT_EQ(plan(spec, {.change = 9}, view).start.size(), 5U);
+}
+
+TEST(Plan, WithdrawsTheYoungestWithoutAPlaceAndDrainsWhatStaysAboveMin) {
+  const pool::PoolSpec spec = threshold_spec();
+  const Time t0{1h};
+  const model::FleetView view = view_of(
+      {{.slot = 0, .name = "o-w0", .id = "a", .state = WorkerState::unscheduled, .created_at = t0},
+       {.slot = 1, .name = "o-w1", .id = "b", .state = WorkerState::unscheduled, .created_at = t0 + 1s},
+       {.slot = 2, .name = "o-w2", .id = "c", .state = WorkerState::idle, .created_at = t0, .stays_when_idle = true},
+       {.slot = 3, .name = "o-w3", .id = "d", .state = WorkerState::busy, .created_at = t0, .handling = 1, .stays_when_idle = true}},
+      {});
+  const model::Plan out = plan(spec, {.change = -1}, view);
+  EXPECT_EQ(out.withdraw, std::vector<int>{1});
+  EXPECT_EQ(out.drain, std::vector<int>{2}) << "the busy one is left in peace";
+}
+
+}  // namespace
+}  // namespace sluice::control

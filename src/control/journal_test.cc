@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/journal.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "control/journal_file.h"
+#include "control/journal_read.h"
+
+namespace sluice::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+class Lines final : public JournalSink {
+ public:
+  Result<void> write(std::string_view line) override {
+    if (fails) {
+      return Error{Code::denied, "no space"};
+    }
+    lines.emplace_back(line);
+    return {};
+  }
+  bool at_start_of_file() override { return std::exchange(start, false); }
+  std::vector<std::string> lines;
+  bool start = true;
+  bool fails = false;
+};
+
+pool::PoolSpec spec() {
+  pool::PoolSpec out;
+  out.queue = pool::LocalQueue{"orders.db"};
+  out.policy = pool::ThresholdPolicy{.messages = 20};
+  out.workers.max = 5;
+  return out;
+}
+
+// Ticks of a queue with these many waiting messages, 10 s apart, from a state.
+void run(Journal& journal, ControlState& state, const std::vector<std::int64_t>& ready, std::int64_t at_ms = 1'000'000) {
+  for (const std::int64_t n : ready) {
+    model::Observation seen;
+    seen.at_ms = at_ms += 10'000;
+    seen.fleet.age_ms = 0;
+    seen.queue.ready = model::SeenCount{n, 0};
+    const Step step = decide(spec(), state, seen);
+    const model::Plan what = plan(spec(), step.decision, model::FleetView{.free_slots = {0, 1, 2}});
+    const auto id = journal.tick({WallTime{std::chrono::milliseconds{at_ms}}, seen, state, step.next, step.decision, what});
+    ASSERT_TRUE(id);
+    state = step.next;
+  }
+}
+
+std::vector<std::string> events(const std::vector<std::string>& lines) {
+  std::vector<std::string> out;
+  for (const std::string& line : lines) {
+    out.push_back(line.substr(10, line.find('"', 10) - 10));
+  }
+  return out;
+}
+
+TEST(Journal, BeginsWithPoolAndStateAndFoldsSteadyTicks) {
+  Lines lines;
+  Journal journal(lines, "default/orders", "{}", "b00t");
+  ControlState state;
+  run(journal, state, {0, 0, 3, 1, 37});
+  EXPECT_EQ(events(lines.lines), (std::vector<std::string>{"pool", "state", "tick", "steady", "tick"}));
+  EXPECT_EQ(lines.lines.at(0), R"({"event":"pool","v":1,"at":"1970-01-01T00:16:50.000Z","pool":"default/orders","spec":{},"spec_hash":")" + spec_hash("{}") + "\"}");
+  EXPECT_EQ(lines.lines.at(3), R"({"event":"steady","pool":"default/orders","from":"1970-01-01T00:17:00.000Z","to":"1970-01-01T00:17:20.000Z","ticks":3,"ready":{"min":0,"max":3}})");
+  EXPECT_TRUE(lines.lines.at(4).starts_with(R"({"event":"tick","tick":"b00t-5","at":)")) << lines.lines.at(4);
+}
+
+TEST(Journal, ATickThatCannotBeWrittenIsAnError) {
+  Lines lines;
+  lines.fails = true;
+  Journal journal(lines, "default/orders", "{}", "b");
+  const model::Observation seen;
+  const Step step = decide(spec(), {}, seen);
+  EXPECT_FALSE(journal.tick({WallTime{}, seen, {}, step.next, step.decision, {}}));
+}
+
+TEST(Journal, WritesStateEveryHundredTicksAndReplaysTheSame) {
+  Lines lines;
+  Journal journal(lines, "default/orders", "{}", "b");
+  ControlState state{.fresh = true};
+  run(journal, state, std::vector<std::int64_t>(250, 30));
+  std::ptrdiff_t states = 0, same = 0;
+  Replay replay([](std::string_view) -> Result<pool::PoolSpec> { return spec(); });
+  for (const std::string& line : lines.lines) {
+    const auto parsed = parse_journal_line(line);
+    ASSERT_TRUE(parsed) << parsed.error().what << "\n" << line;
+    states += std::holds_alternative<StateLine>(*parsed) ? 1 : 0;
+    const auto replayed = replay.feed(*parsed);
+    ASSERT_TRUE(replayed) << replayed.error().what;
+    same += *replayed && (*replayed)->same ? 1 : 0;
+  }
+  EXPECT_EQ(states, 3);
+  EXPECT_EQ(same, 250);
+}
+
+TEST(Journal, ReplayFindsADecisionThatWasNotOurs) {
+  Lines lines;
+  Journal journal(lines, "default/orders", "{}", "b");
+  ControlState state;
+  run(journal, state, {30});
+  Replay replay([](std::string_view) -> Result<pool::PoolSpec> { return spec(); });
+  std::string tick = lines.lines.back();
+  tick.replace(tick.find("\"workers\":1,\"change\":1"), 11, "\"workers\":2");
+  for (const std::string& line : {lines.lines.at(0), lines.lines.at(1), tick}) {
+    const auto replayed = replay.feed(parse_journal_line(line).value());
+    ASSERT_TRUE(replayed);
+    if (*replayed) {
+      EXPECT_FALSE((*replayed)->same);
+      EXPECT_EQ((*replayed)->decision.workers, 1);
+    }
+  }
+}
+
+TEST(JournalLine, NamesThePlaceOfWhatIsWrong) {
+  const auto why = [](const char* line) { return parse_journal_line(line).error().what; };
+  EXPECT_EQ(why("{\"event\":\"tock\"}"), "$.event: \"tock\"; accepted: pool, tick, act, state, steady");
+  EXPECT_TRUE(why("{\"event\":\"ti").starts_with("$: not JSON")) << why("{\"event\":\"ti");
+  EXPECT_EQ(why(R"({"event":"pool","v":2,"spec":{}})"), "$.v: 2; accepted: 1; the journal is from another version of sluice");
+}
+
+class Folder {
+ public:
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "journal-XXXXXX").string();
+    path = ::mkdtemp(name.data());
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::filesystem::path path;
+};
+
+std::vector<std::string> read(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::vector<std::string> out;
+  for (std::string line; std::getline(in, line);) {
+    out.push_back(line);
+  }
+  return out;
+}
+
+TEST(JournalFile, EndsATornLineOfAnEarlierRun) {
+  const Folder folder;
+  const std::string path = folder.path / "journal.jsonl";
+  std::ofstream(path) << "{\"whole\":1}\n{\"torn";
+  JournalFile file(path, {});
+  ASSERT_TRUE(file.at_start_of_file());
+  ASSERT_TRUE(file.write("{\"next\":1}"));
+  EXPECT_EQ(read(path), (std::vector<std::string>{"{\"whole\":1}", "{\"torn", "{\"next\":1}"}));
+}
+
+TEST(JournalFile, RotatesBetweenTicksAndKeepsFour) {
+  const Folder folder;
+  const std::string path = folder.path / "journal.jsonl";
+  JournalFile file(path, {.bytes_max = 20, .kept = 4});
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE(file.at_start_of_file()) << i;
+    ASSERT_TRUE(file.write("0123456789012345678901"));
+  }
+  EXPECT_TRUE(std::filesystem::exists(path + ".4"));
+  EXPECT_FALSE(std::filesystem::exists(path + ".5"));
+}
+
+TEST(JournalFile, AFullDiskIsAnErrorWithTheFileAndTheWayOut) {
+  JournalFile file("/dev/full", {});
+  const Result<void> written = file.write("{}");
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().what, "/dev/full: cannot write: No space left on device; free some space, sluice goes on by itself");
+}
+
+}  // namespace
+}  // namespace sluice::control
