@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// HTTP/1.1 as values. Beast does the wire inside http_*.cc; nobody else sees it, which keeps its compile time in two files.
+// HTTP/1.1 as values: a client that keeps connections, a server with limits. The bytes are http_parse.h's business, the
+// connection is a Stream's.
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,6 +15,11 @@
 #include "aio/task.h"
 #include "base/result.h"
 
+namespace sluice::aio {
+class Stream;
+struct Url;
+}  // namespace sluice::aio
+
 namespace sluice::aio::http {
 
 using HeaderList = std::vector<std::pair<std::string, std::string>>;  // names as written; compared ignoring case
@@ -22,14 +28,14 @@ using HeaderList = std::vector<std::pair<std::string, std::string>>;  // names a
 struct Request {
   std::string method = "GET";
   std::string target = "/";
-  HeaderList headers;
-  std::string body;
+  HeaderList headers = {};
+  std::string body = {};
 };
 
 struct Response {
   int status = 200;
-  HeaderList headers;
-  std::string body;
+  HeaderList headers = {};
+  std::string body = {};
 };
 
 struct TlsOptions {
@@ -39,18 +45,24 @@ struct TlsOptions {
   std::string server_name;  // checked against the certificate, and sent as SNI; empty: the host of the URL
 };
 
-// Where a request goes: "http://host:port", "https://host:port", or "unix:/path/of/socket".
+// Makes a connection; cancel-safe.
+using Dial = std::function<Task<Result<std::unique_ptr<Stream>>>(Url, Deadline)>;
+
 struct ClientOptions {
   std::optional<TlsOptions> tls;
   std::size_t body_max = 16U << 20U;  // chosen: a page of 500 Jobs is 5 MB
   std::size_t idle_connections_max = 32;  // kept open in all
+  // Longest rest of a connection that is used again. Chosen: servers close after 5 s (node) to 75 s (nginx); a Keep-Alive
+  // field of the answer shortens it.
+  Duration idle_max = std::chrono::seconds{15};
+  Dial dial;  // empty: by name, address or socket path, TLS where the URL says so
 };
 
 class Client {
  public:
   Client(Loop& loop, Clock& clock, ClientOptions options);
   ~Client();
-  // One exchange; never follows a redirect. Any status is a Response. Error codes: retry (unreachable, cut off, deadline),
+  // One exchange with "http://host:port", "https://host:port" or "unix:/path/of/socket"; never follows a redirect. Any status is a Response. Error codes: retry (unreachable, cut off, deadline),
   // invalid (not a URL, answer is not HTTP or beyond a limit), denied (certificate). The error names the host, never
   // credentials. An exchange on a kept connection that was closed before the first byte of the answer is sent once more on
   // a new one, for GET and HEAD alone.
@@ -61,13 +73,17 @@ class Client {
   std::unique_ptr<Impl> impl_;
 };
 
-struct ServerLimits {  // facts: header 5 s, total 30 s, idle 60 s, headers 16 KiB, body 64 KiB
-  Duration header_timeout = std::chrono::seconds{5};
-  Duration request_timeout = std::chrono::seconds{30};
-  Duration idle_timeout = std::chrono::seconds{60};
+// Chosen so that neither slow nor greedy clients keep others from being answered.
+struct ServerLimits {
+  Duration header_timeout = std::chrono::seconds{5};    // from the connection or the first byte to the end of the head
+  Duration request_timeout = std::chrono::seconds{30};  // from the first byte to the last byte of the answer
+  Duration idle_timeout = std::chrono::seconds{60};     // between two requests
   std::size_t header_max = 16U << 10U;
+  std::size_t fields_max = 64;
   std::size_t body_max = 64U << 10U;
+  // Beyond these the connection that has waited longest without a complete request makes room.
   std::size_t connections_max = 512;
+  std::size_t connections_per_peer_max = 64;  // by IP address
 };
 
 // Answers one request. Never throws (cancellation apart).
@@ -81,8 +97,10 @@ class Server {
   [[nodiscard]] Result<std::uint16_t> listen_tcp(const std::string& address, std::uint16_t port);
   // Replaces a dead socket file. Paths longer than a socket address allows are reached through /proc/self/fd.
   [[nodiscard]] Result<void> listen_unix(const std::string& path);
-  // Serves until cancelled; then open exchanges are cut.
+  // Serves what was listened to, until cancelled; then open exchanges are cut.
   [[nodiscard]] Task<void> run();
+  // Serves one connection made elsewhere (TLS, memory) until it ends. `peer` is what its limit is counted by; empty: none.
+  [[nodiscard]] Task<void> serve(std::unique_ptr<Stream> stream, std::string peer);
 
  private:
   struct Impl;
