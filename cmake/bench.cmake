@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every bench/NAME_bench.cc is a program of its own, built only for `make bench`: with a main() of its own, or on Google
-# Benchmark, which then brings the main(). Google Benchmark is no need of the binary, so without it there are no
-# benches.
+# Benchmark, which then brings the main(). A line `// links: pool aio` names the modules it needs (default: all).
+# Google Benchmark is no need of the binary, so without it there are no benches.
 add_custom_target(benches)
 find_package(benchmark QUIET)
 if(NOT benchmark_FOUND)
@@ -11,8 +11,9 @@ endif()
 file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*_bench.cc)
 foreach(source ${benches})
   get_filename_component(name ${source} NAME_WE)
+  sluice_links(${source} modules)
   add_executable(${name} EXCLUDE_FROM_ALL ${source})
-  target_link_libraries(${name} PRIVATE sluice_app benchmark::benchmark)
+  target_link_libraries(${name} PRIVATE ${modules} benchmark::benchmark)
   file(STRINGS ${source} own_main REGEX "int main\\(|BENCHMARK_MAIN\\(")
   if(NOT own_main)
     target_link_libraries(${name} PRIVATE benchmark::benchmark_main)

@@ -37,3 +37,16 @@ function(sluice_module NAME)
     add_dependencies(unit_tests ${NAME}_test)
   endif()
 endfunction()
+
+# sluice_links(SOURCE OUT): the targets that a program's line `// links: pool aio` names, all of them without such a
+# line. A fuzzer or benchmark of one module then does not wait for the whole tree.
+function(sluice_links SOURCE OUT)
+  file(STRINGS ${SOURCE} names REGEX "^// links: " LIMIT_COUNT 1)
+  string(REPLACE "// links: " "" names "${names}")
+  if(NOT names)
+    set(names app)
+  endif()
+  separate_arguments(names)
+  list(TRANSFORM names PREPEND sluice_)
+  set(${OUT} ${names} PARENT_SCOPE)
+endfunction()
