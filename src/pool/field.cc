@@ -17,7 +17,9 @@ namespace {
 
 using Found = std::optional<std::string>;
 
-bool in(std::string_view set, char c) { return set.find(c) != std::string_view::npos; }
+bool in(std::string_view set, char c) {
+  return set.find(c) != std::string_view::npos;
+}
 constexpr std::string_view lower = "abcdefghijklmnopqrstuvwxyz";
 constexpr std::string_view upper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 constexpr std::string_view digits = "0123456789";
@@ -56,12 +58,18 @@ bool dns_subdomain(std::string_view text) {
   }
 }
 
-Found check_text_form(std::string_view text) { return text.empty() ? Found("an empty text") : std::nullopt; }
+Found check_text_form(std::string_view text) {
+  return text.empty() ? Found("an empty text") : std::nullopt;
+}
 Found check_argument(std::string_view text) {  // an argv or an environment cannot hold NUL
   return in(text, '\0') ? Found(fmt::format("\"{}\" with a zero byte", shown(text))) : std::nullopt;
 }
-Found check_label(std::string_view text) { return only(text, dns_label); }
-Found check_name(std::string_view text) { return only(text, dns_subdomain); }
+Found check_label(std::string_view text) {
+  return only(text, dns_label);
+}
+Found check_name(std::string_view text) {
+  return only(text, dns_subdomain);
+}
 Found check_broker_name(std::string_view text) {
   return only(text, [](std::string_view t) { return !t.empty() && t.front() != ' ' && t.back() != ' '; });
 }
@@ -74,7 +82,8 @@ Found check_image(std::string_view text) {
 }
 // Nothing is expanded, so what looks like a variable or a home folder would silently become a folder of that name.
 Found check_path(std::string_view text) {
-  const bool folder = text.ends_with('/') || text == "." || text == ".." || text.ends_with("/.") || text.ends_with("/..");
+  const bool folder =
+      text.ends_with('/') || text == "." || text == ".." || text.ends_with("/.") || text.ends_with("/..");
   if (text.empty() || folder) {
     return fmt::format("\"{}\", which names no file", shown(text));
   }
@@ -104,7 +113,7 @@ Found check_resource(std::string_view text) {
 }
 Found check_quantity(std::string_view text) {
   return only(text, [](std::string_view t) {
-    constexpr std::array<std::string_view, 16> suffixes = {"",  "n", "u", "m",  "k",  "M",  "G",  "T",
+    constexpr std::array<std::string_view, 16> suffixes = {"",  "n", "u",  "m",  "k",  "M",  "G",  "T",
                                                            "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
     const std::size_t end = std::min(t.find_first_not_of("0123456789."), t.size());
     const std::string_view number = t.substr(0, end);
@@ -139,7 +148,8 @@ Found check_metadata_key(std::string_view text) {
 const FormRow rows[] = {
     {Form::text, "text", "text of at least one character", "", 4096, check_text_form},
     {Form::argument, "text", "any text", "", 65536, check_argument},
-    {Form::pool_name, "name", "at most 52 lower-case letters, digits and -, beginning and ending with a letter or digit",
+    {Form::pool_name, "name",
+     "at most 52 lower-case letters, digits and -, beginning and ending with a letter or digit",
      "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", 52, check_label},
     {Form::label, "name", "at most 63 lower-case letters, digits and -, beginning and ending with a letter or digit",
      "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", 63, check_label},
@@ -148,11 +158,13 @@ const FormRow rows[] = {
     {Form::broker_name, "name", "1 to 255 printable ASCII characters without a blank at either end",
      "^[!-~]([ -~]*[!-~])?$", 255, check_broker_name},
     {Form::path, "path", "the path of a file, as it is: no $, no ~ in front, no URL", "^[^~$][^$]*$", 4095, check_path},
-    {Form::image, "image", "a container image such as registry.example/worker:1", "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$", 512,
-     check_image},
-    {Form::amqp_url, "URL", "amqp://host:port or amqps://host:port (user and password in a secret, the virtual host in vhost)",
+    {Form::image, "image", "a container image such as registry.example/worker:1", "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$",
+     512, check_image},
+    {Form::amqp_url, "URL",
+     "amqp://host:port or amqps://host:port (user and password in a secret, the virtual host in vhost)",
      "^amqps?://[^/?#@]+/?$", 2048, check_amqp_url},
-    {Form::http_url, "URL", "http://host:port or https://host:port, with a path if need be (user and password in a secret)",
+    {Form::http_url, "URL",
+     "http://host:port or https://host:port, with a path if need be (user and password in a secret)",
      "^https?://[^?#@]+$", 2048, check_http_url},
     {Form::host, "host", "a host or host:port", "^[^/?#@]+$", 300, check_host},
     {Form::project, "name", "a project id such as my-project", "^[a-z][a-z0-9.:-]*$", 100, check_project},
@@ -160,9 +172,10 @@ const FormRow rows[] = {
      "^[A-Za-z][A-Za-z0-9_.~+%-]{2,}$", 255, check_resource},
     {Form::quantity, "quantity", "a Kubernetes quantity greater than zero, such as \"100\" or \"500m\"",
      "^[0-9]+([.][0-9]+)?(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$", 40, check_quantity},
-    {Form::variable, "name", "letters, digits and _, not beginning with a digit or with SLUICE_", "^[A-Za-z_][A-Za-z0-9_]*$", 255,
-     check_variable},
-    {Form::metadata_key, "name", "a Kubernetes label key: letters, digits, - _ and ., with an optional prefix before a /",
+    {Form::variable, "name", "letters, digits and _, not beginning with a digit or with SLUICE_",
+     "^[A-Za-z_][A-Za-z0-9_]*$", 255, check_variable},
+    {Form::metadata_key, "name",
+     "a Kubernetes label key: letters, digits, - _ and ., with an optional prefix before a /",
      "^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$", 317, check_metadata_key},
 };
 
@@ -178,7 +191,8 @@ struct ByteUnit {
   std::string_view name;
   std::int64_t bytes;
 };
-constexpr std::array<ByteUnit, 4> byte_units = {ByteUnit{"GiB", 1LL << 30}, ByteUnit{"MiB", 1 << 20}, ByteUnit{"KiB", 1 << 10}, ByteUnit{"B", 1}};
+constexpr std::array<ByteUnit, 4> byte_units = {ByteUnit{"GiB", 1LL << 30}, ByteUnit{"MiB", 1 << 20},
+                                                ByteUnit{"KiB", 1 << 10}, ByteUnit{"B", 1}};
 
 }  // namespace
 
@@ -203,7 +217,8 @@ std::string accepted(Kind kind, const Field& field) {
     case Kind::every:
       return "adaptive, or " + durations();
     case Kind::bytes:
-      return fmt::format("a size from {} to {}, such as 512KiB or 16MiB", format_bytes(field.min), format_bytes(field.max));
+      return fmt::format("a size from {} to {}, such as 512KiB or 16MiB", format_bytes(field.min),
+                         format_bytes(field.max));
     case Kind::decimal:
       return fmt::format("a number from {} to {}, such as {}", format_decimal(field.min), format_decimal(field.max),
                          field.max <= 1'000'000 ? "0.1" : "99.9");
@@ -228,14 +243,16 @@ std::string accepted(Kind kind, const Field& field) {
 }
 
 std::string format_bytes(std::int64_t n) {
-  const auto unit = std::find_if(byte_units.begin(), byte_units.end(), [&](const ByteUnit& u) { return n >= u.bytes && n % u.bytes == 0; });
+  const auto unit = std::find_if(byte_units.begin(), byte_units.end(),
+                                 [&](const ByteUnit& u) { return n >= u.bytes && n % u.bytes == 0; });
   return unit == byte_units.end() ? "0B" : fmt::format("{}{}", n / unit->bytes, unit->name);
 }
 
 std::optional<std::int64_t> parse_bytes(std::string_view text) {
   const std::size_t end = std::min(text.find_first_not_of(digits), text.size());
   const std::optional<std::int64_t> n = parse_whole(text.substr(0, end));
-  const auto unit = std::find_if(byte_units.begin(), byte_units.end(), [&](const ByteUnit& u) { return u.name == text.substr(end); });
+  const auto unit =
+      std::find_if(byte_units.begin(), byte_units.end(), [&](const ByteUnit& u) { return u.name == text.substr(end); });
   if (!n || unit == byte_units.end() || *n > std::numeric_limits<std::int64_t>::max() / unit->bytes) {
     return std::nullopt;
   }
@@ -270,7 +287,8 @@ std::optional<std::int64_t> parse_decimal(std::string_view text) {
 
 std::optional<std::int64_t> parse_whole(std::string_view text) {
   std::int64_t n = 0;
-  const bool plain = !text.empty() && text.find_first_not_of(digits) == std::string_view::npos && (text.size() == 1 || text.front() != '0');
+  const bool plain = !text.empty() && text.find_first_not_of(digits) == std::string_view::npos &&
+                     (text.size() == 1 || text.front() != '0');
   if (!plain || std::from_chars(text.data(), text.data() + text.size(), n).ec != std::errc()) {
     return std::nullopt;
   }

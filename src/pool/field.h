@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What the definition says about one field, and the one wording of "what is accepted" that problems, schema and reference
-// page share.
+// What the definition says about one field, and the one wording of "what is accepted" that problems, schema and
+// reference page share.
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -16,14 +16,14 @@ namespace sluice::pool {
 
 // The kinds of text a field may want. Each has a row in field.cc: name, wording, pattern, length, check.
 enum class Form {
-  text,          // anything printable, at least one character
-  argument,      // of a program, or the value of a variable: anything but NUL, also empty
-  pool_name,     // DNS-1123 label of at most 52 characters: a Job is NAME-w9999, a pod of it 11 more
-  label,         // DNS-1123 label
-  name,          // DNS-1123 subdomain
-  broker_name,   // a queue, a virtual host
-  path,          // of a file; never expanded
-  image,         // of a container
+  text,         // anything printable, at least one character
+  argument,     // of a program, or the value of a variable: anything but NUL, also empty
+  pool_name,    // DNS-1123 label of at most 52 characters: a Job is NAME-w9999, a pod of it 11 more
+  label,        // DNS-1123 label
+  name,         // DNS-1123 subdomain
+  broker_name,  // a queue, a virtual host
+  path,         // of a file; never expanded
+  image,        // of a container
   amqp_url,
   http_url,
   host,          // host or host:port
@@ -44,10 +44,11 @@ struct Field {
   Duration longest = std::chrono::hours{24};
   std::size_t items_min = 1;  // of a list
   std::size_t items_max = 64;
-  Form form = Form::text;                 // of text, of a list's texts, of a map's values
-  Form key_form = Form::metadata_key;     // of a map's keys
-  std::span<const std::string_view> words = {};  // of an enum, in its order; of a variant: the names of its alternatives
-  std::string_view default_text = {};     // where the default is no constant
+  Form form = Form::text;              // of text, of a list's texts, of a map's values
+  Form key_form = Form::metadata_key;  // of a map's keys
+  std::span<const std::string_view> words =
+      {};                              // of an enum, in its order; of a variant: the names of its alternatives
+  std::string_view default_text = {};  // where the default is no constant
 };
 
 // A rule between fields of one object.
@@ -57,7 +58,22 @@ struct Rule {
   std::string_view cel;                  // the same for Kubernetes, where CEL can say it
 };
 
-enum class Kind { boolean, whole, duration, every, bytes, decimal, text, word, claim, job_template, list, map, choice, object };
+enum class Kind {
+  boolean,
+  whole,
+  duration,
+  every,
+  bytes,
+  decimal,
+  text,
+  word,
+  claim,
+  job_template,
+  list,
+  map,
+  choice,
+  object
+};
 
 struct FormRow {
   Form form;

@@ -46,7 +46,8 @@ void write_plain(const Place& place, std::string& out) {
       return;
     case Plain::odd:
       place.refuse(fmt::format("{} without quotes", shown(place.node->text)),
-                   fmt::format("\"{}\" in double quotes if text is meant; else true, false, or a decimal number", shown(place.node->text)));
+                   fmt::format("\"{}\" in double quotes if text is meant; else true, false, or a decimal number",
+                               shown(place.node->text)));
       out += "null";
   }
 }
@@ -101,7 +102,8 @@ void check_job(const Place& job) {
       place.refuse("1, or nothing: a Job is one worker");
     }
   }
-  if (const Place place = job.at("backoffLimit"); place && !(place.node->kind == Node::Kind::plain && place.says("0"))) {
+  if (const Place place = job.at("backoffLimit");
+      place && !(place.node->kind == Node::Kind::plain && place.says("0"))) {
     place.refuse("0, or nothing: a failed worker's message comes back by itself");
   }
   if (const Place place = job.at("completionMode"); place && !place.says("NonIndexed")) {
@@ -157,7 +159,8 @@ std::optional<JobTemplate> read_job_template(const Node& node, const std::string
   const Place root{&node, path, report};
   for (const Entry& entry : node.entries) {
     if (entry.key != "metadata" && entry.key != "spec") {
-      report.add({entry.line, entry.column, child_path(path, entry.key), "unknown field" + suggestion(entry.key, {"metadata", "spec"}),
+      report.add({entry.line, entry.column, child_path(path, entry.key),
+                  "unknown field" + suggestion(entry.key, {"metadata", "spec"}),
                   "metadata, spec: this is a JobTemplateSpec, so containers belong to spec.template.spec"});
     }
   }

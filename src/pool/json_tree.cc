@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Strict JSON (RFC 8259) to a tree. Not Boost.JSON: its parser gives neither the place of a value nor duplicate keys. The
-// fuzzer holds the two against each other.
+// Strict JSON (RFC 8259) to a tree. Not Boost.JSON: its parser gives neither the place of a value nor duplicate keys.
+// The fuzzer holds the two against each other.
 #include <fmt/core.h>
 
 #include "pool/node.h"
@@ -203,7 +203,10 @@ class JsonReader {
     char32_t code = 0;
     for (int i = 0; i < 4; ++i, ++at_) {
       const char c = peek();
-      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      const int digit = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
       if (digit < 0) {
         unexpected("four hexadecimal digits");
       }

@@ -15,15 +15,16 @@ const Entry* Node::find(std::string_view key) const {
 }
 
 std::string child_path(const std::string& path, std::string_view key) {
-  constexpr std::string_view word =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+  constexpr std::string_view word = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
   if (!key.empty() && key.find_first_not_of(word) == std::string_view::npos && key.size() <= 60) {
     return fmt::format("{}.{}", path, key);
   }
   return fmt::format("{}[\"{}\"]", path, shown(key));
 }
 
-std::string item_path(const std::string& path, std::size_t index) { return fmt::format("{}[{}]", path, index); }
+std::string item_path(const std::string& path, std::size_t index) {
+  return fmt::format("{}[{}]", path, index);
+}
 
 std::string TreeBuilder::path() const {
   std::string out = "$";
@@ -38,7 +39,8 @@ std::string TreeBuilder::path() const {
 }
 
 bool TreeBuilder::key_comes_next() const {
-  return !stack_.empty() && stack_.back().node.kind == Node::Kind::map && !stack_.back().key && !stack_.back().key_refused;
+  return !stack_.empty() && stack_.back().node.kind == Node::Kind::map && !stack_.back().key &&
+         !stack_.back().key_refused;
 }
 
 void TreeBuilder::refuse(int line, int column, std::string found, std::string accepted) {

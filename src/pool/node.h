@@ -2,8 +2,8 @@
 #pragma once
 // A YAML or JSON text as a tree that still knows the place of everything and what was quoted.
 //
-// Not YAML::Node: it keeps the last of duplicate keys without a word, reads 010 as eight, and shares aliased parts, which
-// is how a kilobyte becomes a gigabyte.
+// Not YAML::Node: it keeps the last of duplicate keys without a word, reads 010 as eight, and shares aliased parts,
+// which is how a kilobyte becomes a gigabyte.
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,8 +47,8 @@ constexpr int depth_max = 32;
 constexpr std::size_t text_bytes_max = 1 << 20;
 constexpr std::size_t nodes_max = 10'000;
 
-// Builds the tree from the events of either reader. What it can tell without knowing the fields is refused here: duplicate
-// keys, keys that are no text, nesting, number of values, credentials inside any text.
+// Builds the tree from the events of either reader. What it can tell without knowing the fields is refused here:
+// duplicate keys, keys that are no text, nesting, number of values, credentials inside any text.
 class TreeBuilder {
  public:
   struct Stop {};  // thrown after a problem that makes going on useless
@@ -85,8 +85,8 @@ class TreeBuilder {
   std::size_t nodes_ = 0;
 };
 
-// The whole text as one tree, YAML or (first character "{") strict JSON. Empty when the text could not be read to its end;
-// then `report` says why. A tree may come with problems as well.
+// The whole text as one tree, YAML or (first character "{") strict JSON. Empty when the text could not be read to its
+// end; then `report` says why. A tree may come with problems as well.
 [[nodiscard]] std::optional<Node> read_tree(std::string_view text, Report& report);
 // JSON alone: one value and nothing after it.
 [[nodiscard]] std::optional<Node> read_json_tree(std::string_view text, Report& report);

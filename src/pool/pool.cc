@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pool/pool.h"
 
+#include <fmt/core.h>
+
 #include "pool/reader.h"
 #include "pool/text.h"
 
@@ -11,7 +13,8 @@ constexpr Field root_field{.doc = "", .required = true};
 
 // Reads the whole tree as one T; empty after any problem.
 template <class T>
-std::optional<T> read_root(const std::optional<Node>& tree, Report& report, const std::vector<std::string>& passed = {}) {
+std::optional<T> read_root(const std::optional<Node>& tree, Report& report,
+                           const std::vector<std::string>& passed = {}) {
   if (!tree) {
     return std::nullopt;
   }
@@ -62,12 +65,16 @@ ParsedQueue parse_queue_json(std::string_view text) {
   return parsed;
 }
 
-ParsedSpec parse_spec_json(std::string_view text) {
+Result<PoolSpec> spec_from_json(std::string_view text) {
   Report report;
-  ParsedSpec parsed;
-  parsed.spec = read_root<PoolSpec>(json_tree(text, report), report);
-  parsed.problems = report.take();
-  return parsed;
+  std::optional<PoolSpec> spec = read_root<PoolSpec>(json_tree(text, report), report);
+  if (spec) {
+    return std::move(*spec);
+  }
+  const std::vector<Problem> problems = report.take();
+  const Problem& first = problems.front();
+  const std::string more = problems.size() > 1 ? fmt::format(" (and {} more)", problems.size() - 1) : "";
+  return Error{Code::invalid, fmt::format("{}: {}; accepted: {}{}", first.path, first.found, first.accepted, more)};
 }
 
 }  // namespace sluice::pool

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "pool/problem.h"
 #include "pool/types.h"
 
@@ -17,8 +18,8 @@ struct Parsed {
   std::vector<Problem> problems;
 };
 
-// Reads a WorkerPool from YAML or, when the first character is "{", from strict JSON. Never throws, expands nothing, and
-// needs little stack whatever the text holds.
+// Reads a WorkerPool from YAML or, when the first character is "{", from strict JSON. Never throws, expands nothing,
+// and needs little stack whatever the text holds.
 [[nodiscard]] Parsed parse_pool(std::string_view text);
 
 // "$.policy" and "$.workers" of one JSON object, in the syntax of a pool's spec.
@@ -39,12 +40,9 @@ struct ParsedQueue {
 };
 [[nodiscard]] ParsedQueue parse_queue_json(std::string_view text);
 
-// A spec alone, as to_json() wrote it into a journal; paths begin with "$".
-struct ParsedSpec {
-  std::optional<PoolSpec> spec;
-  std::vector<Problem> problems;
-};
-[[nodiscard]] ParsedSpec parse_spec_json(std::string_view text);
+// A spec alone, as to_json() wrote it into a journal. The error names the first problem, its path beginning with "$",
+// and how many more there are.
+[[nodiscard]] Result<PoolSpec> spec_from_json(std::string_view text);
 
 // Canonical: compact, fixed order, defaults written out, what is not said left out. parse(to_json(x)) == x.
 [[nodiscard]] std::string to_json(const PoolSpec& spec);

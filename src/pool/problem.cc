@@ -20,8 +20,8 @@ std::size_t authority_end(std::string_view text, std::size_t at) {
   return std::min(text.find_first_of("/?# \t\r\n\"'", at), text.size());
 }
 
-// Hides everything between "://" and the last @ of the same word: a password may hold / or @ that nobody encoded, and too
-// much hidden is better than too little.
+// Hides everything between "://" and the last @ of the same word: a password may hold / or @ that nobody encoded, and
+// too much hidden is better than too little.
 std::string masked(std::string_view text) {
   std::string out;
   while (true) {
@@ -34,15 +34,16 @@ std::string masked(std::string_view text) {
     const std::size_t at = text.substr(begin, end - begin).rfind('@');
     out.append(text.substr(0, begin));
     out.append(at == std::string_view::npos ? "" : "***");
-    out.append(at == std::string_view::npos ? text.substr(begin, end - begin) : text.substr(begin + at, end - begin - at));
+    out.append(at == std::string_view::npos ? text.substr(begin, end - begin)
+                                            : text.substr(begin + at, end - begin - at));
     text.remove_prefix(end);
   }
 }
 
 // Characters that would move the cursor, vanish, or turn the direction of the text around them.
 bool deceives(char32_t c) {
-  return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-         (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c >= 0xe0000;
+  return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || (c >= 0x200b && c <= 0x200f) ||
+         (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || c >= 0xe0000;
 }
 
 }  // namespace
@@ -97,7 +98,8 @@ void Report::add(Problem problem) {
 
 bool Report::concerns(std::string_view path, std::size_t base) const {
   const auto within = [](std::string_view inner, std::string_view outer) {
-    return inner.starts_with(outer) && (inner.size() == outer.size() || inner[outer.size()] == '.' || inner[outer.size()] == '[');
+    return inner.starts_with(outer) &&
+           (inner.size() == outer.size() || inner[outer.size()] == '.' || inner[outer.size()] == '[');
   };
   return std::any_of(problems_.begin(), problems_.end(), [&](const Problem& problem) {
     return within(problem.path, path) || (problem.path.size() > base && within(path, problem.path));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What is wrong with an input, where, and what would be right. All problems of a file are collected before any is shown.
+// What is wrong with an input, where, and what would be right. All problems of a file are collected before any is
+// shown.
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -9,8 +10,8 @@
 namespace sluice::pool {
 
 struct Problem {
-  int line = 0;    // from 1
-  int column = 0;  // from 1, in bytes
+  int line = 0;          // from 1
+  int column = 0;        // from 1, in bytes
   std::string path;      // "$.spec.workers.max"
   std::string found;     // never holds a credential
   std::string accepted;  // the form that would be taken
@@ -20,14 +21,15 @@ struct Problem {
 // "FILE:LINE:COL: $.path: found; accepted: form", one line without its end.
 [[nodiscard]] std::string render(const Problem& problem, std::string_view file);
 
-// Text from outside as it may be shown: control and direction-changing characters escaped, credentials of a URL as ***, at
-// most 60 bytes, then "..".
+// Text from outside as it may be shown: control and direction-changing characters escaped, credentials of a URL as ***,
+// at most 60 bytes, then "..".
 [[nodiscard]] std::string shown(std::string_view text);
 
 // True when some URL in the text carries a user with a password.
 [[nodiscard]] bool holds_credentials(std::string_view text);
 
-// Problems in the order of their places, bounded: a file of nothing but mistakes must not fill a terminal or the memory.
+// Problems in the order of their places, bounded: a file of nothing but mistakes must not fill a terminal or the
+// memory.
 class Report {
  public:
   void add(Problem problem);

@@ -34,10 +34,11 @@ const Node* below(const Node& node, std::string_view dotted) {
 
 }  // namespace
 
-ObjectSpot::ObjectSpot(const Spot& spot, std::vector<std::string> names, const std::vector<std::string>& passed) : spot_(spot) {
+ObjectSpot::ObjectSpot(const Spot& spot, std::vector<std::string> names, const std::vector<std::string>& passed)
+    : spot_(spot) {
+  names.insert(names.end(), passed.begin(), passed.end());
   for (const Entry& entry : spot.node.entries) {
-    const auto is_it = [&](const std::string& name) { return name == entry.key; };
-    if (std::any_of(names.begin(), names.end(), is_it) || std::any_of(passed.begin(), passed.end(), is_it)) {
+    if (std::find(names.begin(), names.end(), entry.key) != names.end()) {
       continue;
     }
     std::string found = "unknown field" + suggestion(entry.key, names);
@@ -45,7 +46,8 @@ ObjectSpot::ObjectSpot(const Spot& spot, std::vector<std::string> names, const s
       found = "a field without a value; is a blank missing after the colon?";
     }
     spot.report.add({entry.line, entry.column, child_path(spot.path, entry.key), std::move(found), joined(names)});
-    if (const std::optional<std::string> meant = nearest(entry.key, names); meant && spot.node.find(*meant) == nullptr) {
+    if (const std::optional<std::string> meant = nearest(entry.key, names);
+        meant && spot.node.find(*meant) == nullptr) {
       misspelled_.push_back(*meant);
     }
   }
@@ -58,14 +60,16 @@ bool ObjectSpot::misspelled(std::string_view name) const {
 const Entry* ObjectSpot::find(std::string_view name, Kind kind, const Field& field) const {
   const Entry* entry = spot_.node.find(name);
   if (entry == nullptr && field.required && !misspelled(name)) {
-    spot_.report.add({spot_.node.line, spot_.node.column, path_of(name), "missing", fmt::format("{}: {}", name, accepted(kind, field))});
+    spot_.report.add({spot_.node.line, spot_.node.column, path_of(name), "missing",
+                      fmt::format("{}: {}", name, accepted(kind, field))});
   }
   return entry;
 }
 
 bool ObjectSpot::judges(const Rule& rule) const {
   return std::none_of(rule.fields.begin(), rule.fields.end(), [&](std::string_view field) {
-    return misspelled(field.substr(0, field.find('.'))) || spot_.report.concerns(fmt::format("{}.{}", spot_.path, field), spot_.path.size());
+    return misspelled(field.substr(0, field.find('.'))) ||
+           spot_.report.concerns(fmt::format("{}.{}", spot_.path, field), spot_.path.size());
   });
 }
 

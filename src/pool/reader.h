@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The visitor that fills objects from a tree (see definition.h). Goes on after a problem, so that all are found at once.
+// The visitor that fills objects from a tree (see definition.h). Goes on after a problem, so that all are found at
+// once.
 #include <optional>
 #include <string>
 #include <string_view>

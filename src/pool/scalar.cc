@@ -46,8 +46,8 @@ bool numeric(std::string_view text) {
   if (text.size() > 2 && text.front() == '0') {
     const std::string_view rest = text.substr(2);
     const char base = text[1];
-    if (((base == 'x' || base == 'X') && all_in(rest, "0123456789abcdefABCDEF_")) || (base == 'o' && all_in(rest, "01234567_")) ||
-        (base == 'b' && all_in(rest, "01_"))) {
+    if (((base == 'x' || base == 'X') && all_in(rest, "0123456789abcdefABCDEF_")) ||
+        (base == 'o' && all_in(rest, "01234567_")) || (base == 'b' && all_in(rest, "01_"))) {
       return true;
     }
   }
@@ -62,8 +62,8 @@ bool numeric(std::string_view text) {
     }
     text = text.substr(0, e);
   }
-  return all_in(text, "0123456789_.") && text.find_first_of("0123456789") != std::string_view::npos && text.front() != '_' &&
-         std::count(text.begin(), text.end(), '.') <= 1;
+  return all_in(text, "0123456789_.") && text.find_first_of("0123456789") != std::string_view::npos &&
+         text.front() != '_' && std::count(text.begin(), text.end(), '.') <= 1;
 }
 
 bool json_number(std::string_view text) {
@@ -72,8 +72,11 @@ bool json_number(std::string_view text) {
   }
   const std::size_t point = text.find('.');
   const std::string_view whole = text.substr(0, point);
-  const auto digits = [](std::string_view t) { return !t.empty() && t.find_first_not_of("0123456789") == std::string_view::npos; };
-  return digits(whole) && (whole.size() == 1 || whole.front() != '0') && (point == std::string_view::npos || digits(text.substr(point + 1)));
+  const auto digits = [](std::string_view t) {
+    return !t.empty() && t.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  return digits(whole) && (whole.size() == 1 || whole.front() != '0') &&
+         (point == std::string_view::npos || digits(text.substr(point + 1)));
 }
 
 }  // namespace
@@ -89,7 +92,8 @@ Plain classify_plain(std::string_view text) {
     return text.find('.') == std::string_view::npos ? Plain::whole : Plain::decimal;
   }
   std::string small(text);
-  std::transform(small.begin(), small.end(), small.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(small.begin(), small.end(), small.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   constexpr std::array<std::string_view, 10> words = {"yes", "no", "on", "off", "y", "n", "true", "false", "null", "~"};
   return std::find(words.begin(), words.end(), small) != words.end() || numeric(text) ? Plain::odd : Plain::text;
 }
@@ -106,7 +110,7 @@ std::string found_at(const Spot& spot) {
     case Node::Kind::quoted:
       return fmt::format("the text \"{}\"", shown(spot.node.text));
     case Node::Kind::list:
-      return fmt::format("a list of {}", spot.node.items.size());
+      return spot.node.items.empty() ? "an empty list" : fmt::format("a list of {}", spot.node.items.size());
     case Node::Kind::map:
       return "a map";
     case Node::Kind::bad:
@@ -121,7 +125,9 @@ void refuse(const Spot& spot, std::string found, std::string accepted_form) {
   }
 }
 
-void refuse(const Spot& spot, Kind kind) { refuse(spot, found_at(spot), accepted(kind, spot.field)); }
+void refuse(const Spot& spot, Kind kind) {
+  refuse(spot, found_at(spot), accepted(kind, spot.field));
+}
 
 std::string suggestion(std::string_view word, const std::vector<std::string>& candidates) {
   const std::optional<std::string> best = nearest(word, candidates);
@@ -144,7 +150,8 @@ void read(const Spot& spot, std::int64_t& out) {
 }
 
 void read(const Spot& spot, Duration& out) {
-  const auto value = scalar<Duration>(spot, Kind::duration, true, [&](std::string_view text) { return parse_in_bounds(spot.field, text); });
+  const auto value = scalar<Duration>(spot, Kind::duration, true,
+                                      [&](std::string_view text) { return parse_in_bounds(spot.field, text); });
   out = value.value_or(out);
 }
 
@@ -184,11 +191,14 @@ void read(const Spot& spot, std::string& out) {
   const FormRow& row = form_row(spot.field.form);
   if (node.kind == Node::Kind::plain && row.form != Form::quantity && classify_plain(node.text) != Plain::text) {
     // Taken as text it would mean one thing here and another in a cluster, whose reader sees a number or a boolean.
-    refuse(spot, fmt::format("{} without quotes", found_at(spot)), spot.field.sensitive ? std::string(row.accepted) : fmt::format("\"{}\" in double quotes, if text is meant", shown(node.text)));
+    refuse(spot, fmt::format("{} without quotes", found_at(spot)),
+           spot.field.sensitive ? std::string(row.accepted)
+                                : fmt::format("\"{}\" in double quotes, if text is meant", shown(node.text)));
     return;
   }
   if (node.text.size() > row.length_max) {
-    refuse(spot, fmt::format("a text of {} bytes", node.text.size()), fmt::format("at most {} bytes: {}", row.length_max, row.accepted));
+    refuse(spot, fmt::format("a text of {} bytes", node.text.size()),
+           fmt::format("at most {} bytes: {}", row.length_max, row.accepted));
     return;
   }
   if (std::optional<std::string> found = row.check(node.text)) {
@@ -252,7 +262,8 @@ void read(const Spot& spot, std::map<std::string, std::string>& out) {
       wrong = fmt::format("a name of {} bytes", entry.key.size());
     }
     if (wrong) {
-      spot.report.add({entry.line, entry.column, path, fmt::format("the name {}", *wrong), std::string(key_row.accepted)});
+      spot.report.add(
+          {entry.line, entry.column, path, fmt::format("the name {}", *wrong), std::string(key_row.accepted)});
     }
     read(Spot{entry.value, path, spot.field, spot.report}, out[entry.key]);
   }
@@ -278,7 +289,8 @@ std::optional<std::size_t> read_choice(const Spot& spot, const Node*& chosen) {
     }
     if (!wrong.empty()) {
       good = false;
-      spot.report.add({entry.line, entry.column, child_path(spot.path, entry.key), wrong, accepted(Kind::choice, spot.field)});
+      spot.report.add(
+          {entry.line, entry.column, child_path(spot.path, entry.key), wrong, accepted(Kind::choice, spot.field)});
     }
   }
   if (good && !choice) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// One value of the tree into one member: no octal, no yes and no, no guessing. Each function fills `out` or adds exactly
-// one problem.
+// One value of the tree into one member: no octal, no yes and no, no guessing. Each function fills `out` or adds
+// exactly one problem.
 #include <map>
 #include <string>
 #include <vector>

@@ -18,7 +18,8 @@ constexpr std::string_view bom = "\xef\xbb\xbf";
 // UTF-16 and UTF-32 betray themselves by a mark or by the zero bytes beside ASCII letters.
 bool wide(std::string_view text) {
   const auto zero = [&](std::size_t i) { return i < text.size() && text[i] == '\0'; };
-  return text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff") || (text.size() >= 4 && zero(0) != zero(1) && zero(2) != zero(3));
+  return text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff") ||
+         (text.size() >= 4 && zero(0) != zero(1) && zero(2) != zero(3));
 }
 
 struct Bad {
@@ -28,7 +29,8 @@ struct Bad {
 
 std::optional<Bad> bad_character(std::string_view text, std::size_t at, const Utf8& next) {
   if (next.length == 0) {
-    return Bad{fmt::format("the byte 0x{:02x}, which is not UTF-8", static_cast<unsigned char>(text[at])), "text in UTF-8"};
+    return Bad{fmt::format("the byte 0x{:02x}, which is not UTF-8", static_cast<unsigned char>(text[at])),
+               "text in UTF-8"};
   }
   if (next.code == '\r' && (at + 1 == text.size() || text[at + 1] != '\n')) {
     return Bad{"a carriage return without a line feed", "lines that end with a line feed"};
@@ -99,7 +101,8 @@ std::string_view without_bom(std::string_view text) {
 
 bool check_text(std::string_view text, bool json, Report& report) {
   if (text.size() > text_bytes_max) {
-    report.add({1, 1, "$", fmt::format("{} bytes", text.size()), fmt::format("at most {} bytes (1 MiB)", text_bytes_max)});
+    report.add(
+        {1, 1, "$", fmt::format("{} bytes", text.size()), fmt::format("at most {} bytes (1 MiB)", text_bytes_max)});
     return false;
   }
   if (wide(text)) {

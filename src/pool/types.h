@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The WorkerPool as values: one queue, one policy, one fleet. Field by field the file a user writes, defaults filled in.
+// The WorkerPool as values: one queue, one policy, one fleet. Field by field the file a user writes, defaults filled
+// in.
 //
-// An empty optional means "not said": the default then depends on other fields, and the helpers at the end know it. What
-// each field means, its bounds and its place in the file are in pool/definition.h, the one source of parser, writer, schema
-// and reference page.
+// An empty optional means "not said": the default then depends on other fields, and the helpers at the end know it.
+// What each field means, its bounds and its place in the file are in pool/definition.h, the one source of parser,
+// writer, schema and reference page.
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -16,7 +17,8 @@
 
 namespace sluice::pool {
 
-// --- the queue: exactly one of these -----------------------------------------------------------------------------------------
+// --- the queue: exactly one of these
+// -----------------------------------------------------------------------------------------
 
 struct Credentials {
   std::string secret;  // a Secret, or the folder of that name under --secrets
@@ -70,7 +72,8 @@ struct PubsubQueue {
 
 using Queue = std::variant<RabbitQueue, PubsubQueue, LocalQueue>;
 
-// --- the policy: exactly one of these ----------------------------------------------------------------------------------------
+// --- the policy: exactly one of these
+// ----------------------------------------------------------------------------------------
 
 // The time between two looks at the queue. Without a period: adaptive, at most 10 polls a second while work is due.
 struct Every {
@@ -146,7 +149,8 @@ struct HpaPolicy {
 
 using Policy = std::variant<ThresholdPolicy, BacklogPerWorkerPolicy, LagPolicy, HpaPolicy>;
 
-// --- the workers -------------------------------------------------------------------------------------------------------------
+// --- the workers
+// -------------------------------------------------------------------------------------------------------------
 
 enum class ClaimBy { automatic, reported, readiness, broker, consumers, after };
 struct Claim {
@@ -207,7 +211,8 @@ struct Workers {
   friend bool operator==(const Workers&, const Workers&) = default;
 };
 
-// --- the whole ---------------------------------------------------------------------------------------------------------------
+// --- the whole
+// ---------------------------------------------------------------------------------------------------------------
 
 struct UnknownBacklog {  // what to do while the queue cannot be read; without it: hold for ever
   std::int64_t floor = 0;
@@ -249,9 +254,11 @@ struct Pool {
   friend bool operator==(const Pool&, const Pool&) = default;
 };
 
-// --- what depends on several fields ------------------------------------------------------------------------------------------
+// --- what depends on several fields
+// ------------------------------------------------------------------------------------------
 
-// How long a Job's or a process's worker stays on an empty queue; empty: the policy says (lag). A Deployment's never leave.
+// How long a Job's or a process's worker stays on an empty queue; empty: the policy says (lag). A Deployment's never
+// leave.
 [[nodiscard]] std::optional<Duration> idle_exit(const PoolSpec& spec);
 // Workers a node of the process fleet holds.
 [[nodiscard]] std::int64_t slots_per_node(const Workers& workers);

@@ -15,11 +15,13 @@ namespace {
 using Found = std::optional<std::string>;
 namespace urls = boost::urls;
 
-// A name whose last part is a number is no name: resolvers read 0x7f.1 and 2130706433 as addresses, each in its own way.
+// A name whose last part is a number is no name: resolvers read 0x7f.1 and 2130706433 as addresses, each in its own
+// way.
 bool numeric_but_no_address(std::string_view host) {
   const std::size_t dot = host.find_last_of('.');
   const std::string_view last = host.substr(dot == std::string_view::npos ? 0 : dot + 1);
-  return !last.empty() && (last.find_first_not_of("0123456789") == std::string_view::npos || last.starts_with("0x") || last.starts_with("0X"));
+  return !last.empty() && (last.find_first_not_of("0123456789") == std::string_view::npos || last.starts_with("0x") ||
+                           last.starts_with("0X"));
 }
 
 bool host_name(std::string_view host) {
@@ -28,8 +30,11 @@ bool host_name(std::string_view host) {
   }
   while (true) {
     const std::string_view label = host.substr(0, host.find('.'));
-    const auto good = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'; };
-    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-' || !std::all_of(label.begin(), label.end(), good)) {
+    const auto good = [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    };
+    if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-' ||
+        !std::all_of(label.begin(), label.end(), good)) {
       return false;
     }
     if (label.size() == host.size()) {
@@ -79,7 +84,9 @@ Found check_url(std::string_view text, const Parts& parts) {
   if (text.find('@') != std::string_view::npos) {  // whatever a lenient reader would take for the user's end
     return fmt::format("credentials in \"{}\"", safe);
   }
-  if (const auto odd = std::find_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) <= 0x20 || static_cast<unsigned char>(c) >= 0x7f; });
+  if (const auto odd = std::find_if(
+          text.begin(), text.end(),
+          [](char c) { return static_cast<unsigned char>(c) <= 0x20 || static_cast<unsigned char>(c) >= 0x7f; });
       odd != text.end()) {
     return fmt::format("\"{}\" with a character that a URL cannot hold", safe);
   }
@@ -101,7 +108,8 @@ Found check_url(std::string_view text, const Parts& parts) {
   if (!parts.path && path != "" && path != "/") {
     return fmt::format("\"{}\" with a path", safe);
   }
-  if (path.find('%') != std::string_view::npos || path.find("/..") != std::string_view::npos || path.find("/./") != std::string_view::npos) {
+  if (path.find('%') != std::string_view::npos || path.find("/..") != std::string_view::npos ||
+      path.find("/./") != std::string_view::npos) {
     return fmt::format("\"{}\" with an encoded or relative path", safe);
   }
   return std::nullopt;

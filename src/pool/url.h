@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// URLs of a pool, judged once. Each function describes what is wrong with a text, or is empty; credentials are never part
-// of the description.
+// URLs of a pool, judged once. Each function describes what is wrong with a text, or is empty; credentials are never
+// part of the description.
 #include <optional>
 #include <string>
 #include <string_view>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// YAML to a tree, through yaml-cpp's events. What yaml-cpp 0.7 lets pass (a quote that never closes, a second document by
-// mere indentation, unknown directives) is caught here by looking at the text again.
+// YAML to a tree, through yaml-cpp's events. What yaml-cpp 0.7 lets pass (a quote that never closes, a second document
+// by mere indentation, unknown directives) is caught here by looking at the text again.
 #include <fmt/core.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -83,7 +83,8 @@ class Events final : public YAML::EventHandler {
     builder_.refuse(mark.line + 1, mark.column + 1, "an alias", "the value itself, written out");
     builder_.scalar(Node::Kind::bad, "", mark.line + 1, mark.column + 1);
   }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     refuse_anchor(mark, anchor);
     const std::string_view here = lines_.from(mark);
     const char first = here.empty() ? '\0' : here.front();
@@ -152,12 +153,14 @@ void refuse_syntax(const YAML::Exception& e, TreeBuilder& builder) {
   const Node* open = builder.innermost();
   if (open != nullptr && e.msg.find("flow not found") != std::string::npos) {
     const bool list = open->kind == Node::Kind::list;
-    builder.refuse(open->line, open->column, fmt::format("a {} that is not closed rightly", list ? '[' : '{'),
-                   list ? "values with commas between them, then ]" : "`field: value` with commas between them, then }");
+    builder.refuse(
+        open->line, open->column, fmt::format("a {} that is not closed rightly", list ? '[' : '{'),
+        list ? "values with commas between them, then ]" : "`field: value` with commas between them, then }");
     return;
   }
   builder.refuse(std::max(e.mark.line, 0) + 1, std::max(e.mark.column, 0) + 1,
-                 fmt::format("not YAML here or just above: {}", shown(e.msg)), "YAML: `field: value`, indented by spaces");
+                 fmt::format("not YAML here or just above: {}", shown(e.msg)),
+                 "YAML: `field: value`, indented by spaces");
 }
 
 }  // namespace
