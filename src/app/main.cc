@@ -1,2 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-int main() { return 2; }
+#include "app/context.h"
+
+int main(int argc, char** argv, char** environment) { return sluice::app::run_program(argc, argv, environment); }

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/verbs.h"
+
+namespace sluice::app {
+
+const std::vector<Verb>& verbs() {
+  static const std::vector<Verb> all{
+  };
+  return all;
+}
+
+}  // namespace sluice::app

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Every verb of the program. One file per verb defines VERB_verb(); a new verb is a declaration here and a line in verbs.cc.
+#include <vector>
+
+#include "app/cli.h"
+
+namespace sluice::app {
+
+// In the order of help.
+[[nodiscard]] const std::vector<Verb>& verbs();
+
+[[nodiscard]] Verb demo_verb();
+[[nodiscard]] Verb publish_verb();
+[[nodiscard]] Verb work_verb();
+[[nodiscard]] Verb scale_verb();
+
+}  // namespace sluice::app
