@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import sys
 
+from tidy import CODE, Tidy
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -13,12 +15,10 @@ def main():
     check = sys.argv[1:] == ["--check"]
     if sys.argv[1:] and not check:
         sys.exit(__doc__)
-    # With --assume-filename the style file is looked for from there on upwards.
-    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "*.cc", "*.h"],
-                            check=True, capture_output=True, text=True)
-    files = [f for f in listed.stdout.splitlines() if (ROOT / f).exists()]
+    files = [path for path in Tidy(ROOT).files() if path.suffix in CODE]
     differing = 0
     for name in files:
+        # The style file is looked for from the assumed name on upwards.
         before = (ROOT / name).read_bytes()
         after = subprocess.run(["clang-format-19", f"--assume-filename={name}"], cwd=ROOT, input=before,
                                check=True, capture_output=True).stdout
