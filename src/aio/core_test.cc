@@ -122,6 +122,34 @@ TEST(TaskGroup, CancellingTheJoinerCancelsItsChildrenFirst) {
   EXPECT_EQ(out, std::vector<std::string>{"joined"});
 }
 
+Task<void> wait_then_fill_a_group(Loop& loop, Clock& clock, Event& event, std::vector<std::string>& out) {
+  co_await event.wait(Deadline{});
+  out.push_back("woken");
+  TaskGroup inner(loop, clock);
+  inner.spawn(note_after(clock, 1h, out, "never"));
+  co_await inner.join();
+  out.push_back("not reached");
+}
+
+TEST(TaskGroup, ATaskCancelledBetweenBeingWokenAndGoingOnStillJoinsTheGroupItFills) {
+  Loop loop;
+  VirtualClock clock(loop);
+  Event event(clock);
+  std::vector<std::string> out;
+  const auto main = [&]() -> Task<void> {
+    TaskGroup group(loop, clock);
+    group.spawn(wait_then_fill_a_group(loop, clock, event, out));
+    co_await clock.sleep_for(1s);
+    event.notify();
+    group.cancel();
+    co_await group.join();
+  };
+  const Time start = clock.now();
+  clock.run(main());
+  EXPECT_EQ(out, std::vector<std::string>{"woken"});
+  EXPECT_EQ(clock.now() - start, 1s);
+}
+
 TEST(Loop, PostFromAnywhereRunsOnTheLoop) {
   Loop loop;
   RealClock clock(loop);

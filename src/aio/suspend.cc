@@ -5,9 +5,12 @@
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
 
 namespace sluice::aio {
 
@@ -28,11 +31,17 @@ struct Resumer::State {
   }
 };
 
-bool Resumer::wake(Wake why) const { return state_->finish({}, why); }
+bool Resumer::wake(Wake why) const {
+  return state_->finish({}, why);
+}
 
-bool Resumer::waiting() const { return static_cast<bool>(state_->handler); }
+bool Resumer::waiting() const {
+  return static_cast<bool>(state_->handler);
+}
 
-Task<Wake> suspend(std::function<void(Resumer)> arrange) {
+namespace {
+
+Task<Wake> start_waiting(std::function<void(Resumer)> arrange) {
   return asio::async_initiate<const asio::use_awaitable_t<>&, void(boost::system::error_code, Wake)>(
       [](auto handler, std::function<void(Resumer)> start) {
         auto state = std::make_shared<Resumer::State>();
@@ -52,6 +61,18 @@ Task<Wake> suspend(std::function<void(Resumer)> arrange) {
         start(Resumer(std::move(state)));
       },
       asio::use_awaitable, std::move(arrange));
+}
+
+}  // namespace
+
+Task<Wake> suspend(std::function<void(Resumer)> arrange) {
+  // A cancellation that came between two waits would otherwise be missed by this one.
+  const asio::cancellation_state state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) {
+    throw boost::system::system_error(asio::error::operation_aborted);
+  }
+  const Wake why = co_await start_waiting(std::move(arrange));
+  co_return why;
 }
 
 }  // namespace sluice::aio

@@ -3,7 +3,8 @@
 // Task<T>: what every coroutine returns. Boost.Asio's awaitable under our own name, so that the rest of the tree neither
 // spells Asio nor pays for its larger headers. A Task runs only when awaited or handed to a TaskGroup.
 //
-// Cancellation unwinds through a Task as boost::system::system_error(operation_aborted): every catch lets it pass.
+// Cancellation unwinds through a Task as boost::system::system_error(operation_aborted), out of a wait
+// (suspend, and all that is written on it) and nowhere else: every catch lets it pass.
 #include <boost/asio/awaitable.hpp>
 
 namespace sluice::aio {

@@ -27,6 +27,13 @@ bool is_cancellation(const std::exception_ptr& failure) {
   }
 }
 
+// Asio would throw at the next co_await of anything, also of join(), whose group then dies with live tasks. Here a
+// cancelled task unwinds out of its waits (suspend) alone, and join() is one that stays until its tasks have ended.
+Task<void> unwind_at_waits(Task<void> task) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  co_await std::move(task);
+}
+
 }  // namespace
 
 struct TaskGroup::State {
@@ -57,9 +64,13 @@ struct TaskGroup::State {
 
 TaskGroup::TaskGroup(Loop& loop, Clock& clock) : state_(std::make_shared<State>(loop, clock)) {}
 
-TaskGroup::~TaskGroup() { check(state_->signals.empty(), "a TaskGroup was destroyed before its tasks ended"); }
+TaskGroup::~TaskGroup() {
+  check(state_->signals.empty(), "a TaskGroup was destroyed before its tasks ended");
+}
 
-std::size_t TaskGroup::size() const { return state_->signals.size(); }
+std::size_t TaskGroup::size() const {
+  return state_->signals.size();
+}
 
 void TaskGroup::spawn(Task<void> task) {
   if (state_->cancelled) {
@@ -68,12 +79,17 @@ void TaskGroup::spawn(Task<void> task) {
   const auto signal = state_->signals.emplace(state_->signals.end());
   // The completion handler is posted by co_spawn after the frame is gone, so erasing the signal there is safe.
   const auto done = [state = state_, signal](const std::exception_ptr& why) { state->ended(signal, why); };
-  asio::co_spawn(state_->loop.context(), std::move(task), asio::bind_cancellation_slot(signal->slot(), done));
+  asio::co_spawn(state_->loop.context(), unwind_at_waits(std::move(task)),
+                 asio::bind_cancellation_slot(signal->slot(), done));
 }
 
-void TaskGroup::cancel() { state_->cancel(); }
+void TaskGroup::cancel() {
+  state_->cancel();
+}
 
-Task<void> TaskGroup::join() { return join_or_cancel(Deadline{}); }
+Task<void> TaskGroup::join() {
+  return join_or_cancel(Deadline{});
+}
 
 Task<void> TaskGroup::join_or_cancel(Deadline deadline) {
   const std::shared_ptr<State> state = state_;

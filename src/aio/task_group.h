@@ -19,7 +19,7 @@ class TaskGroup {
 
   // Starts `task` from the loop, not inside this call. After cancel() it is dropped unstarted.
   void spawn(Task<void> task);
-  // Asks every task to unwind (operation_aborted out of its current wait). Idempotent.
+  // Asks every task to unwind (operation_aborted out of its current wait, or its next one). Idempotent.
   void cancel();
   // Waits until every task has ended, then rethrows the first failure; cancellation is not a failure. Cancelling the caller
   // of join() cancels the group, and join still waits for its tasks before it unwinds.
