@@ -27,7 +27,9 @@ struct Outcome {
   std::optional<Duration> delay;  // with retry: instead of the pool's delay
 
   static Outcome done() { return {Kind::done, {}, {}}; }
-  static Outcome retry(std::string why, std::optional<Duration> delay = {}) { return {Kind::retry, std::move(why), delay}; }
+  static Outcome retry(std::string why, std::optional<Duration> delay = {}) {
+    return {Kind::retry, std::move(why), delay};
+  }
   static Outcome failed(std::string why) { return {Kind::failed, std::move(why), {}}; }
   static Outcome permanent(std::string why) { return {Kind::permanent, std::move(why), {}}; }
   static Outcome cannot_start(std::string why) { return {Kind::cannot_start, std::move(why), {}}; }
@@ -41,7 +43,8 @@ class Handler {
   // Handles one message; up to `concurrency` of these run at once. `attempt` counts from 1. Must not block the loop.
   // Cancelled at `max_runtime`, when the lease is lost and when the worker must leave: what it started has then stopped
   // working before it unwinds. What it throws (cancellation apart) counts as failed. `delivery` outlives the call.
-  virtual aio::Task<Outcome> handle(const queue::Delivery& delivery, std::uint32_t attempt, aio::Deadline max_runtime) = 0;
+  virtual aio::Task<Outcome> handle(const queue::Delivery& delivery, std::uint32_t attempt,
+                                    aio::Deadline max_runtime) = 0;
 };
 
 }  // namespace sluice::worker

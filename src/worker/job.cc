@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/job.h"
 
-#include <boost/system/system_error.hpp>
-
 #include <algorithm>
+#include <boost/system/system_error.hpp>
 #include <utility>
 
 #include "base/check.h"
@@ -26,13 +25,20 @@ bool is_cancellation(const boost::system::system_error& e) {
 
 std::string_view word(Fate fate) {
   switch (fate) {
-    case Fate::done: return "done";
-    case Fate::retry: return "retry";
-    case Fate::failed: return "failed";
-    case Fate::dead_lettered: return "dead_lettered";
-    case Fate::requeued: return "requeued";
-    case Fate::lost: return "lost";
-    case Fate::unknown: return "unknown";
+    case Fate::done:
+      return "done";
+    case Fate::retry:
+      return "retry";
+    case Fate::failed:
+      return "failed";
+    case Fate::dead_lettered:
+      return "dead_lettered";
+    case Fate::requeued:
+      return "requeued";
+    case Fate::lost:
+      return "lost";
+    case Fate::unknown:
+      return "unknown";
   }
   return "unknown";
 }
@@ -47,10 +53,13 @@ Job::Job(JobContext& context, queue::Delivery delivery, Time received)
 bool Job::suspect() const {
   switch (delivery_.cause) {
     case queue::Cause::crash:
-    case queue::Cause::lost_lease: return true;
+    case queue::Cause::lost_lease:
+      return true;
     // A suspect that was handed back before its turn came is still one.
-    case queue::Cause::requeued: return delivery_.attempts > 0;
-    default: return false;
+    case queue::Cause::requeued:
+      return delivery_.attempts > 0;
+    default:
+      return false;
   }
 }
 
@@ -61,7 +70,9 @@ bool Job::hopeless() const {
   return used_up || delivery_.message.body.size() > context_.options.body_max;
 }
 
-bool Job::ours() const { return !lost_ && context_.clock.now() < lease_until_; }
+bool Job::ours() const {
+  return !lost_ && context_.clock.now() < lease_until_;
+}
 
 void Job::lose() {
   lost_ = true;
@@ -128,7 +139,8 @@ aio::Task<JobEnd> Job::run() {
   }
   if (hopeless()) {
     const queue::Cause cause = delivery_.cause == queue::Cause::requeued ? queue::Cause::crash : delivery_.cause;
-    const std::string why = std::to_string(delivery_.attempts) + " attempts, the last one ended as: " + std::string(word(cause));
+    const std::string why =
+        std::to_string(delivery_.attempts) + " attempts, the last one ended as: " + std::string(word(cause));
     const JobEnd end = co_await settle(bury(cause, why));
     co_return end;
   }
@@ -138,7 +150,8 @@ aio::Task<JobEnd> Job::run() {
     co_return end;
   }
   if (not_begun) {
-    co_return JobEnd{.fate = *not_begun, .why = "no longer ours when its handler was to start", .work = {}, .worker_failed = {}};
+    co_return JobEnd{
+        .fate = *not_begun, .why = "no longer ours when its handler was to start", .work = {}, .worker_failed = {}};
   }
   co_await handle();
   Verdict verdict = judge();
@@ -180,7 +193,8 @@ aio::Task<std::optional<Fate>> Job::begin() {
 
 aio::Task<void> Job::handle() {
   const Time start = context_.clock.now();
-  const aio::Deadline until = context_.options.max_runtime ? aio::Deadline{start + *context_.options.max_runtime} : aio::Deadline{};
+  const aio::Deadline until =
+      context_.options.max_runtime ? aio::Deadline{start + *context_.options.max_runtime} : aio::Deadline{};
   aio::TaskGroup group(context_.loop, context_.clock);
   const auto forget = [](aio::TaskGroup** slot) { *slot = nullptr; };
   handler_group_ = &group;
@@ -214,11 +228,16 @@ Job::Verdict Job::judge() const {
     return again(Fate::failed, queue::Cause::failed, "ran longer than maxRuntime " + format_duration(limit), {});
   }
   switch (outcome_->kind) {
-    case Outcome::Kind::done: return {Verdict::Step::ack, Fate::done, queue::Cause::none, {}, {}};
-    case Outcome::Kind::retry: return again(Fate::retry, queue::Cause::retried, outcome_->why, outcome_->delay);
-    case Outcome::Kind::failed: return again(Fate::failed, queue::Cause::failed, outcome_->why, {});
-    case Outcome::Kind::permanent: return bury(queue::Cause::permanent, outcome_->why);
-    case Outcome::Kind::cannot_start: return hand_back(outcome_->why);
+    case Outcome::Kind::done:
+      return {Verdict::Step::ack, Fate::done, queue::Cause::none, {}, {}};
+    case Outcome::Kind::retry:
+      return again(Fate::retry, queue::Cause::retried, outcome_->why, outcome_->delay);
+    case Outcome::Kind::failed:
+      return again(Fate::failed, queue::Cause::failed, outcome_->why, {});
+    case Outcome::Kind::permanent:
+      return bury(queue::Cause::permanent, outcome_->why);
+    case Outcome::Kind::cannot_start:
+      return hand_back(outcome_->why);
   }
   return hand_back({});
 }
@@ -277,10 +296,14 @@ aio::Task<Result<void>> Job::send(Verdict verdict, aio::Deadline deadline) {
   queue::Receiver& receiver = context_.receiver;
   const queue::Tag tag = delivery_.tag;
   switch (verdict.step) {
-    case Verdict::Step::ack: return receiver.ack(tag, deadline);
-    case Verdict::Step::requeue: return receiver.requeue(tag, deadline);
-    case Verdict::Step::retry: return receiver.retry(tag, verdict.delay, verdict.cause, std::move(verdict.why), deadline);
-    case Verdict::Step::dead_letter: return receiver.dead_letter(tag, verdict.cause, std::move(verdict.why), deadline);
+    case Verdict::Step::ack:
+      return receiver.ack(tag, deadline);
+    case Verdict::Step::requeue:
+      return receiver.requeue(tag, deadline);
+    case Verdict::Step::retry:
+      return receiver.retry(tag, verdict.delay, verdict.cause, std::move(verdict.why), deadline);
+    case Verdict::Step::dead_letter:
+      return receiver.dead_letter(tag, verdict.cause, std::move(verdict.why), deadline);
   }
   return receiver.requeue(tag, deadline);
 }

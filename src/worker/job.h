@@ -5,8 +5,8 @@
 //   held --run()--> begin --> handler --> settle: ack | retry | dead letter | requeue
 //     '--give_back()-----------------------------------------------------> requeue
 //
-// The lease is renewed beside it (keep_lease) from the start until it is settled. Once the lease is lost nothing is sent
-// about the delivery any more: it belongs to somebody else.
+// The lease is renewed beside it (keep_lease) from the start until it is settled. Once the lease is lost nothing is
+// sent about the delivery any more: it belongs to somebody else.
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -36,25 +36,26 @@ struct JobContext {
 // How a delivery's stay here ended.
 enum class Fate {
   done,
-  retry,          // the handler asked for it
-  failed,         // to be tried again
+  retry,   // the handler asked for it
+  failed,  // to be tried again
   dead_lettered,
   requeued,
-  lost,           // the lease, or the tag, was no longer ours: nothing was sent
-  unknown,        // settling got no answer; the broker may or may not have done it
+  lost,     // the lease, or the tag, was no longer ours: nothing was sent
+  unknown,  // settling got no answer; the broker may or may not have done it
 };
 [[nodiscard]] std::string_view word(Fate fate);
 
 struct JobEnd {
   Fate fate = Fate::unknown;
   std::string why;
-  std::optional<Duration> work;             // set when the handler ran
+  std::optional<Duration> work;              // set when the handler ran
   std::optional<std::string> worker_failed;  // the handler could not start: the worker must end
 };
 
 class Job {
  public:
-  // `received` is when the delivery arrived. Its lease began a little earlier, so the first one is trusted a tenth less.
+  // `received` is when the delivery arrived. Its lease began a little earlier, so the first one is trusted a tenth
+  // less.
   Job(JobContext& context, queue::Delivery delivery, Time received);
 
   // A redelivery that may have killed its worker: it runs alone, so that a second crash is its own.
@@ -91,7 +92,8 @@ class Job {
   aio::Task<void> handle();
   aio::Task<void> call(aio::Deadline until);
   [[nodiscard]] Verdict judge() const;
-  [[nodiscard]] Verdict again(Fate fate, queue::Cause cause, const std::string& why, std::optional<Duration> delay) const;
+  [[nodiscard]] Verdict again(Fate fate, queue::Cause cause, const std::string& why,
+                              std::optional<Duration> delay) const;
   [[nodiscard]] static Verdict bury(queue::Cause cause, std::string why);
   [[nodiscard]] static Verdict hand_back(std::string why);
   aio::Task<JobEnd> settle(Verdict verdict);

@@ -11,17 +11,17 @@
 namespace sluice::worker {
 
 struct RuntimeOptions {
-  std::string worker;                   // its name in reports
-  std::size_t concurrency = 1;          // handlers at once; also what is taken ahead of them: nothing
-  std::optional<Duration> idle_exit;    // leave after an empty queue for this long; none: never
-  std::optional<Duration> max_runtime;  // of one handler run
-  std::optional<Duration> lease;        // of one delivery, where the broker has leases; renewed every third of it
+  std::string worker;                         // its name in reports
+  std::size_t concurrency = 1;                // handlers at once; also what is taken ahead of them: nothing
+  std::optional<Duration> idle_exit;          // leave after an empty queue for this long; none: never
+  std::optional<Duration> max_runtime;        // of one handler run
+  std::optional<Duration> lease;              // of one delivery, where the broker has leases; renewed every third of it
   Duration grace = std::chrono::seconds{30};  // from the request to drain to the end; Kubernetes' own default
-  std::uint32_t dead_letter_after = 5;  // attempts
+  std::uint32_t dead_letter_after = 5;        // attempts
   std::vector<Duration> retry_delays{std::chrono::seconds{1}, std::chrono::seconds{10}, std::chrono::seconds{60},
                                      std::chrono::seconds{600}};  // by attempt; the last one repeats
-  std::size_t body_max = 16U << 20U;    // a larger body goes to the dead letters unread
-  Duration open_timeout = std::chrono::seconds{30};    // chosen: a broker's restart
+  std::size_t body_max = 16U << 20U;                              // a larger body goes to the dead letters unread
+  Duration open_timeout = std::chrono::seconds{30};               // chosen: a broker's restart
   Duration settle_timeout = std::chrono::seconds{30};  // chosen: the same; one message waits for it, not the worker
   Duration patience = std::chrono::minutes{5};  // with a broker that answers no receive, before the worker gives up
 };

@@ -13,7 +13,9 @@ namespace sluice::worker {
 namespace {
 
 // Milliseconds as seconds without trailing zeros: 50 is "0.05".
-std::string seconds(std::int64_t ms) { return fmt::format("{}", static_cast<double>(ms) / 1e3); }
+std::string seconds(std::int64_t ms) {
+  return fmt::format("{}", static_cast<double>(ms) / 1e3);
+}
 
 // The longest prefix of at most `bytes` that does not cut a UTF-8 character.
 std::string_view prefix(std::string_view text, std::size_t bytes) {
@@ -40,11 +42,16 @@ std::string render(const WorkerReport& r, std::string_view reason) {
 
 std::string_view word(WorkerState state) {
   switch (state) {
-    case WorkerState::ready: return "ready";
-    case WorkerState::busy: return "busy";
-    case WorkerState::idle: return "idle";
-    case WorkerState::draining: return "draining";
-    case WorkerState::gone: return "gone";
+    case WorkerState::ready:
+      return "ready";
+    case WorkerState::busy:
+      return "busy";
+    case WorkerState::idle:
+      return "idle";
+    case WorkerState::draining:
+      return "draining";
+    case WorkerState::gone:
+      return "gone";
   }
   return "gone";
 }

@@ -21,12 +21,13 @@ enum class WorkerState {
 };
 [[nodiscard]] std::string_view word(WorkerState state);
 
-// Durations in fixed buckets: the sum over all workers of a pool is again such a histogram. Bounds in milliseconds, chosen
-// to tell apart the orders of magnitude from a queue's own latency to an hour; the last bucket (count alone) has no bound.
+// Durations in fixed buckets: the sum over all workers of a pool is again such a histogram. Bounds in milliseconds,
+// chosen to tell apart the orders of magnitude from a queue's own latency to an hour; the last bucket (count alone) has
+// no bound.
 class Histogram {
  public:
-  static constexpr std::array<std::int64_t, 14> bounds_ms{10,     50,     100,    500,     1'000,   2'000,     5'000,
-                                                          10'000, 30'000, 60'000, 120'000, 300'000, 1'200'000, 3'600'000};
+  static constexpr std::array<std::int64_t, 14> bounds_ms{
+      10, 50, 100, 500, 1'000, 2'000, 5'000, 10'000, 30'000, 60'000, 120'000, 300'000, 1'200'000, 3'600'000};
   void add(Duration d);
   [[nodiscard]] std::uint64_t count() const { return count_; }
   [[nodiscard]] Duration sum() const { return sum_; }

@@ -26,13 +26,26 @@ constexpr Duration settle_share_max = 5s;
 
 }  // namespace
 
-std::string_view word(EndReason reason) { return reason == EndReason::idle ? "idle" : "sigterm"; }
+std::string_view word(EndReason reason) {
+  return reason == EndReason::idle ? "idle" : "sigterm";
+}
 
 Runtime::Runtime(aio::Loop& loop, aio::Clock& clock, Random& random, queue::Receiver& receiver, Handler& handler,
                  RuntimeOptions options, Observer& observer)
-    : clock_(clock), random_(random), receiver_(receiver), handler_(handler), options_(std::move(options)), observer_(observer),
-      context_{.loop = loop, .clock = clock, .random = random, .receiver = receiver, .handler = handler, .options = options_},
-      changed_(clock), receive_backoff_(reconnect_backoff) {
+    : clock_(clock),
+      random_(random),
+      receiver_(receiver),
+      handler_(handler),
+      options_(std::move(options)),
+      observer_(observer),
+      context_{.loop = loop,
+               .clock = clock,
+               .random = random,
+               .receiver = receiver,
+               .handler = handler,
+               .options = options_},
+      changed_(clock),
+      receive_backoff_(reconnect_backoff) {
   check(options_.concurrency >= 1, "a worker with no room for a message");
   report_.worker = options_.worker;
 }
@@ -296,7 +309,9 @@ aio::Task<void> Runtime::work(std::shared_ptr<Job> job, bool handle) {
   changed_.notify();
 }
 
-aio::Task<void> Runtime::lease(std::shared_ptr<Job> job) { co_await job->keep_lease(); }
+aio::Task<void> Runtime::lease(std::shared_ptr<Job> job) {
+  co_await job->keep_lease();
+}
 
 void Runtime::record(const Job& job, const JobEnd& end) {
   idle_since_ = clock_.now();
@@ -306,11 +321,21 @@ void Runtime::record(const Job& job, const JobEnd& end) {
   }
   const queue::Delivery& delivery = job.delivery();
   switch (end.fate) {
-    case Fate::done: ++report_.counts.done; break;
-    case Fate::retry: ++report_.counts.retried; break;
-    case Fate::failed: ++report_.counts.failed; break;
-    case Fate::dead_lettered: ++report_.counts.dead_lettered; break;
-    case Fate::requeued: ++report_.counts.requeued; break;
+    case Fate::done:
+      ++report_.counts.done;
+      break;
+    case Fate::retry:
+      ++report_.counts.retried;
+      break;
+    case Fate::failed:
+      ++report_.counts.failed;
+      break;
+    case Fate::dead_lettered:
+      ++report_.counts.dead_lettered;
+      break;
+    case Fate::requeued:
+      ++report_.counts.requeued;
+      break;
     case Fate::lost:
       ++summary_.lost;
       observer_.trouble("message " + delivery.message.id + " was taken from this worker: " + end.why);
@@ -362,7 +387,8 @@ aio::Task<void> Runtime::take_leftovers() {
       continue;
     }
     const std::size_t max = must_leave() ? options_.concurrency : options_.concurrency - jobs_.size();
-    const aio::Deadline deadline = clock_.in(leftovers_timeout).earlier(aio::Deadline{std::max(finish_by_, clock_.now())});
+    const aio::Deadline deadline =
+        clock_.in(leftovers_timeout).earlier(aio::Deadline{std::max(finish_by_, clock_.now())});
     Result<std::vector<queue::Delivery>> batch = co_await receiver_.receive(max, deadline);
     if (!batch) {
       observer_.trouble(batch.error().what);

@@ -6,8 +6,9 @@
 //               |------request_drain()-----> cancel --finish within grace, requeue the rest--> close  (sigterm)
 //               '------cannot go on--------> the same as a drain, and an Error               (error)
 //
-// Not a pool of pulling loops, one per handler: one place decides what is taken, so that "alone" (a suspect) and "no more"
-// (drain, idle exit) are states of one machine and not agreements between many. One thread: all of it runs on the Loop.
+// Not a pool of pulling loops, one per handler: one place decides what is taken, so that "alone" (a suspect) and "no
+// more" (drain, idle exit) are states of one machine and not agreements between many. One thread: all of it runs on the
+// Loop.
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,7 +30,7 @@ namespace sluice::worker {
 struct Settled {
   std::string_view id;
   std::uint32_t attempt = 1;
-  Fate fate = Fate::done;  // done, retry, failed, dead_lettered or requeued
+  Fate fate = Fate::done;                   // done, retry, failed, dead_lettered or requeued
   queue::Cause cause = queue::Cause::none;  // why it had been redelivered
   std::optional<Duration> wait;
   Duration work{0};
@@ -64,12 +65,13 @@ class Runtime {
   Runtime(aio::Loop& loop, aio::Clock& clock, Random& random, queue::Receiver& receiver, Handler& handler,
           RuntimeOptions options, Observer& observer);
 
-  // The whole life of the worker; call once. When it returns nothing is held any more. An Error: the worker could not go on
-  // (handler cannot be started, broker refused or was silent for too long); report() then has the counts and the reason.
-  // Cancelling it is dying: nothing is settled on the way out.
+  // The whole life of the worker; call once. When it returns nothing is held any more. An Error: the worker could not
+  // go on (handler cannot be started, broker refused or was silent for too long); report() then has the counts and the
+  // reason. Cancelling it is dying: nothing is settled on the way out.
   [[nodiscard]] aio::Task<Result<Summary>> run();
 
-  // Takes no more, finishes what runs within the grace period, requeues the rest, leaves. Idempotent; also before run().
+  // Takes no more, finishes what runs within the grace period, requeues the rest, leaves. Idempotent; also before
+  // run().
   void request_drain();
   // The same without waiting: handlers are cancelled and their messages requeued at once.
   void request_stop_now();
@@ -124,7 +126,7 @@ class Runtime {
   aio::TaskGroup* all_ = nullptr;            // while run() lives
   aio::TaskGroup* receive_group_ = nullptr;  // while a receive waits
   bool receiving_ = false;
-  bool looked_ = false;            // a receive came back empty since idle_since_
+  bool looked_ = false;  // a receive came back empty since idle_since_
   Backoff receive_backoff_;
   Time receive_after_;
   std::optional<Time> failing_since_;
