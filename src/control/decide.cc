@@ -148,7 +148,8 @@ void clamp_broken(Draft& d) {
     backoff *= 2;
   }
   // Up to a fifth more, from the time of the decision: spread between pools, and the same on every replay.
-  const std::int64_t spread = (now * 2654435761LL & 0xffff) * to_ms(std::min(backoff, probe_last)) / 5 / 0xffff;
+  const auto bits = static_cast<std::int64_t>(static_cast<std::uint64_t>(now) * 2654435761ULL & 0xffffU);
+  const std::int64_t spread = bits * to_ms(std::min(backoff, probe_last)) / 5 / 0xffff;
   broken.next_probe_ms = now + to_ms(std::min(backoff, probe_last)) + spread;
   ++broken.probes;
 }

@@ -9,6 +9,12 @@
 #include "base/nearest.h"
 
 namespace sluice::model {
+namespace {
+
+// What every JSON reader can hold exactly (2^53); it also leaves room to add and subtract times without overflow.
+constexpr std::int64_t integer_max = std::int64_t{1} << 53;
+
+}  // namespace
 
 std::string kind_of(const boost::json::value& json) {
   switch (json.kind()) {
@@ -49,6 +55,10 @@ void JsonReader::integer(std::string_view key, std::optional<std::int64_t>& out,
     return;
   }
   const std::int64_t* n = member->if_int64();
+  if (n != nullptr && (*n > integer_max || *n < -integer_max)) {
+    fail(key, kind_of(*member), fmt::format("a whole number, at most {}", integer_max));
+    return;
+  }
   if (n == nullptr || *n < least) {
     fail(key, kind_of(*member), least == 0 ? "a whole number, 0 or more" : fmt::format("a whole number, {} or more", least));
     return;

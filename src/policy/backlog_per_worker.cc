@@ -15,20 +15,23 @@ using model::Observation;
 using model::Word;
 using model::WorkerState;
 
-std::int64_t claimed_messages(const BacklogPerWorkerOptions& options, const Observation& seen) {
-  const auto& in_flight = seen.queue.in_flight;
-  if (in_flight && in_flight->age_ms <= seen.queue.ready->age_ms) {
-    return in_flight->n;
-  }
-  return options.concurrency * seen.count(WorkerState::busy);
-}
-
 // Without overflow for any two counts: a hostile broker may say 2^63 - 1.
 std::int64_t saturating_sum(std::int64_t a, std::int64_t b) {
   return a > std::numeric_limits<std::int64_t>::max() - b ? std::numeric_limits<std::int64_t>::max() : a + b;
 }
 
 }  // namespace
+
+BacklogTerms terms(const BacklogPerWorkerOptions& options, const Observation& seen) {
+  BacklogTerms out;
+  out.waiting = seen.queue.ready->n;
+  const auto& in_flight = seen.queue.in_flight;
+  out.claimed_read = in_flight && in_flight->age_ms <= seen.queue.ready->age_ms;
+  out.claimed = out.claimed_read ? in_flight->n : options.concurrency * seen.count(WorkerState::busy);
+  const std::int64_t sum = saturating_sum(out.waiting, out.claimed);
+  out.needed = sum / options.messages + (sum % options.messages != 0 ? 1 : 0);
+  return out;
+}
 
 Proposal propose(const BacklogPerWorkerOptions& options, const Observation& seen) {
   const std::int64_t useful = seen.useful();
@@ -38,13 +41,11 @@ Proposal propose(const BacklogPerWorkerOptions& options, const Observation& seen
     out.sentence = unknown_backlog(seen);
     return out;
   }
-  const std::int64_t waiting = seen.queue.ready->n;
-  const std::int64_t claimed = claimed_messages(options, seen);
-  const std::int64_t sum = saturating_sum(waiting, claimed);
-  const std::int64_t needed = sum / options.messages + (sum % options.messages != 0 ? 1 : 0);
-  const std::int64_t target = std::max(needed, seen.count(WorkerState::busy));
+  const BacklogTerms t = terms(options, seen);
+  const std::int64_t target = std::max(t.needed, seen.count(WorkerState::busy));
   out.enough = target;
-  out.sentence = fmt::format("{} and {} in work", messages_wait(waiting), claimed == 1 ? "1 is" : fmt::format("{} are", claimed));
+  out.sentence =
+      fmt::format("{} and {} in work", messages_wait(t.waiting), t.claimed == 1 ? "1 is" : fmt::format("{} are", t.claimed));
   if (target <= useful) {
     out.word = Word::steady;
     return out;

@@ -20,13 +20,17 @@ struct Trigger {
   std::string sentence;
 };
 
+std::int64_t covered_messages(const ThresholdOptions& options, const Observation& seen) {
+  return std::min(seen.queue.ready->n, seen.count(WorkerState::ready) * options.concurrency);
+}
+
 // Messages that wait for a worker which is not already on its way to them.
 Trigger by_messages(const ThresholdOptions& options, const Observation& seen) {
   if (!options.messages || !seen.queue.ready) {
     return {};
   }
   const std::int64_t waiting = seen.queue.ready->n;
-  const std::int64_t covered = std::min(waiting, seen.count(WorkerState::ready) * options.concurrency);
+  const std::int64_t covered = covered_messages(options, seen);
   const bool fires = waiting - covered > *options.messages;
   std::string sentence = messages_wait(waiting);
   if (fires) {
@@ -57,6 +61,16 @@ Trigger by_age(const ThresholdOptions& options, const Observation& seen) {
                                   humane_duration(*options.age))};
 }
 
+// Why an age beyond the limit does not trigger; empty when it does, or is not beyond it.
+std::string age_unused(const ThresholdOptions& options, const Observation& seen) {
+  if (!options.age || !seen.queue.oldest_age || seen.queue.oldest_age->ms <= to_ms(*options.age) ||
+      by_age(options, seen).fires) {
+    return "";
+  }
+  return seen.count(WorkerState::ready) > 0 ? "a ready worker is about to take it"
+                                            : "it is only a bound, and the queue may have consumers";
+}
+
 // Nothing but the clock is missing: say how long. 0 when nothing is.
 std::int64_t too_early_ms(const ThresholdOptions& options, const Observation& seen) {
   std::int64_t left = 0;
@@ -69,6 +83,13 @@ std::int64_t too_early_ms(const ThresholdOptions& options, const Observation& se
 }
 
 }  // namespace
+
+ThresholdTerms terms(const ThresholdOptions& options, const Observation& seen) {
+  return {.covered = seen.queue.ready ? covered_messages(options, seen) : 0,
+          .messages_trigger = by_messages(options, seen).fires,
+          .age_trigger = by_age(options, seen).fires,
+          .age_unused = age_unused(options, seen)};
+}
 
 Proposal propose(const ThresholdOptions& options, const Observation& seen) {
   const std::int64_t useful = seen.useful();
