@@ -2,8 +2,8 @@
 #pragma once
 // What every Fleet promises, as one suite: the in-memory twin runs it in virtual time, the others with real workers.
 //
-// An implementation gives a World: two Fleet objects over the same workers (two scalers), 5 slots named orders-w0..w4 on
-// nodes {min 1, max 2, 2 slots each} with a boot time long enough to see a worker wait, and a hand on the workers.
+// An implementation gives a World: two Fleet objects over the same workers (two scalers), 5 slots named orders-w0..w4
+// on nodes {min 1, max 2, 2 slots each} with a boot time long enough to see a worker wait, and a hand on the workers.
 //
 //   struct World {
 //     aio::Clock& clock();
@@ -68,7 +68,9 @@ class FleetConformance : public ::testing::Test {
     co_return view;
   }
   aio::Task<View> until_ended(Fleet& fleet, int slot) {
-    const auto holds = [slot](const View& view) { return find(view, slot) == nullptr && end_of(view, slot) != nullptr; };
+    const auto holds = [slot](const View& view) {
+      return find(view, slot) == nullptr && end_of(view, slot) != nullptr;
+    };
     View view = co_await until(fleet, "slot " + std::to_string(slot) + " ended", holds);
     co_return view;
   }

@@ -16,11 +16,12 @@ struct EndFacts {
   bool from_outside = false;                    // evicted, or its node is gone
   std::int64_t settled = 0;                     // messages it settled, by its last words
   bool was_ready = false;
-  Duration ran{0};                              // 0 when not known
+  Duration ran{0};  // 0 when not known
 };
 
-// succeeded: exit 0. lost: killed from outside, or ended in error after it settled a message. failed: any other error. A
-// signal that a program raises by its own fault (SIGSEGV, SIGABRT, ..) is an error, every other one comes from outside.
+// succeeded: exit 0. lost: killed from outside, or ended in error after it settled a message. failed: any other error.
+// A signal that a program raises by its own fault (SIGSEGV, SIGABRT, ..) is an error, every other one comes from
+// outside.
 [[nodiscard]] model::EndKind end_kind(const EndFacts& facts);
 
 // Was ready, or succeeded, or ran at least 10 s (design, "started").

@@ -9,7 +9,9 @@ namespace {
 
 constexpr std::size_t views_kept = 16;  // chosen: older than any cache a scaler would still believe
 
-Error lost(std::string_view what) { return Error{Code::retry, "fleet: " + std::string(what)}; }
+Error lost(std::string_view what) {
+  return Error{Code::retry, "fleet: " + std::string(what)};
+}
 
 }  // namespace
 

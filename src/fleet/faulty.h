@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Any Fleet, seen through a bad connection: calls that fail before or after they took effect, answers that come late, views
-// of long ago. One per scaler, so that two scalers over one fleet can have different troubles.
+// Any Fleet, seen through a bad connection: calls that fail before or after they took effect, answers that come late,
+// views of long ago. One per scaler, so that two scalers over one fleet can have different troubles.
 #include <cstddef>
 #include <deque>
 #include <functional>

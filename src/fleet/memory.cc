@@ -147,9 +147,15 @@ void MemoryFleet::step(Entry& entry, Time now) {
         return;
       }
       [[fallthrough]];
-    case Stage::waiting: place(entry, now); return;
-    case Stage::placed: spawn_now(entry, now); return;
-    case Stage::running: report_ready(std::string(entry.worker.id)); return;
+    case Stage::waiting:
+      place(entry, now);
+      return;
+    case Stage::placed:
+      spawn_now(entry, now);
+      return;
+    case Stage::running:
+      report_ready(std::string(entry.worker.id));
+      return;
   }
 }
 
@@ -212,7 +218,8 @@ void MemoryFleet::report(const std::string& id, WorkerState state, int handling)
   }
 }
 
-void MemoryFleet::report_end(const std::string& id, int exit_code, std::int64_t settled, const std::string& last_words) {
+void MemoryFleet::report_end(const std::string& id, int exit_code, std::int64_t settled,
+                             const std::string& last_words) {
   const Entry* entry = find(id);
   if (entry == nullptr || entry->stage != Stage::running) {
     return;

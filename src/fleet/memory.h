@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The in-memory twin of a fleet: slots, nodes and workers that are only entries, under any Clock. A simulation attaches a
-// real worker runtime to an entry by on_spawn and tells the fleet what became of it; without on_spawn the workers become
-// ready by themselves. Faults of the calls are fleet/faulty.h's; faults of the world (crash, node loss) are here.
+// The in-memory twin of a fleet: slots, nodes and workers that are only entries, under any Clock. A simulation attaches
+// a real worker runtime to an entry by on_spawn and tells the fleet what became of it; without on_spawn the workers
+// become ready by themselves. Faults of the calls are fleet/faulty.h's; faults of the world (crash, node loss) are
+// here.
 //
 // Two scalers share one MemoryFleet: the slot is the fence, as a Job's name or a slot lock is.
 #include <functional>

@@ -33,7 +33,10 @@ MemoryOptions five_slots() {
 // Runs `body` in virtual time with the fleet's own coroutine beside it.
 class MemoryWorld {
  public:
-  MemoryWorld() : clock_(loop_), fleet_(clock_, Random(1), five_slots()), other_(fleet_, clock_, [](Call, int) { return Fault{}; }) {
+  MemoryWorld()
+      : clock_(loop_),
+        fleet_(clock_, Random(1), five_slots()),
+        other_(fleet_, clock_, [](Call, int) { return Fault{}; }) {
     fleet_.on_event = [this](const FleetEvent& event) { note(event); };
   }
   aio::VirtualClock& clock() { return clock_; }

@@ -11,18 +11,22 @@
 namespace sluice::fleet {
 namespace {
 
-std::string_view plural(std::size_t n) { return n == 1 ? "" : "s"; }
+std::string_view plural(std::size_t n) {
+  return n == 1 ? "" : "s";
+}
 
 // Whole seconds, rounded up: a countdown with tenths would be a different text at every look.
 std::string left(Time at, Time now) {
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(std::max(at - now, Duration{0}));
-  return seconds < std::chrono::minutes{1} ? fmt::format("{} s left", seconds.count()) : humane_duration(seconds) + " left";
+  return seconds < std::chrono::minutes{1} ? fmt::format("{} s left", seconds.count())
+                                           : humane_duration(seconds) + " left";
 }
 
 }  // namespace
 
 NodeGroup::NodeGroup(NodeGroupOptions options, Time now) : options_(options) {
-  check(options.max >= 1 && options.slots >= 1 && options.min >= 0 && options.min <= options.max, "a node group has nodes");
+  check(options.max >= 1 && options.slots >= 1 && options.min >= 0 && options.min <= options.max,
+        "a node group has nodes");
   nodes_.resize(static_cast<std::size_t>(options.max));
   for (int i = 0; i < options.min; ++i) {
     nodes_[static_cast<std::size_t>(i)].state = NodeState::up;
@@ -110,7 +114,9 @@ std::optional<int> NodeGroup::node_of(int slot) const {
   return std::nullopt;
 }
 
-bool NodeGroup::waits(int slot) const { return std::ranges::find(waiting_, slot) != waiting_.end(); }
+bool NodeGroup::waits(int slot) const {
+  return std::ranges::find(waiting_, slot) != waiting_.end();
+}
 
 std::string NodeGroup::why(int slot, Time now) const {
   const auto at = std::ranges::find(waiting_, slot);
@@ -140,7 +146,8 @@ model::Capacity NodeGroup::capacity(Time now) const {
 }
 
 std::string NodeGroup::full_text(Time now) const {
-  std::string text = fmt::format("{} of {} nodes full ({} slots)", options_.max, options_.max, options_.max * options_.slots);
+  std::string text =
+      fmt::format("{} of {} nodes full ({} slots)", options_.max, options_.max, options_.max * options_.slots);
   const std::vector<int> booting = booting_in_order();
   if (!booting.empty()) {
     const Node& node = nodes_[static_cast<std::size_t>(booting.front() - 1)];
@@ -149,7 +156,9 @@ std::string NodeGroup::full_text(Time now) const {
   return text;
 }
 
-NodeState NodeGroup::state(int node) const { return nodes_.at(static_cast<std::size_t>(node - 1)).state; }
+NodeState NodeGroup::state(int node) const {
+  return nodes_.at(static_cast<std::size_t>(node - 1)).state;
+}
 
 int NodeGroup::count(NodeState state) const {
   return static_cast<int>(std::ranges::count(nodes_, state, &Node::state));

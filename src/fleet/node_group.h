@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The imagined node group under a process fleet and under the in-memory twin: nodes with slots, a boot time and a limit.
+// The imagined node group under a process fleet and under the in-memory twin: nodes with slots, a boot time and a
+// limit.
 //
 // A pure machine, time is handed in. Workers wait unbound, as pods do: whichever node has room first takes the one that
 // waited longest. Not bound to the node booted for them, or a place that falls free meanwhile would stay empty.
@@ -62,8 +63,8 @@ class NodeGroup {
  private:
   struct Node {
     NodeState state = NodeState::off;
-    Time up_at;         // booting: when it is up
-    Time empty_since;   // up and empty: since when
+    Time up_at;        // booting: when it is up
+    Time empty_since;  // up and empty: since when
     std::set<int> slots;
   };
   [[nodiscard]] int room_on(const Node& node) const;
