@@ -13,10 +13,10 @@
 
 #include "aio/clock.h"
 #include "aio/task.h"
+#include "aio/tls.h"
 #include "base/result.h"
 
 namespace sluice::aio {
-class Stream;
 struct Url;
 }  // namespace sluice::aio
 
@@ -38,24 +38,17 @@ struct Response {
   std::string body = {};
 };
 
-struct TlsOptions {
-  std::string ca_pem;       // trusted roots; empty: the system's bundle
-  std::string cert_pem;     // client certificate, with key_pem
-  std::string key_pem;
-  std::string server_name;  // checked against the certificate, and sent as SNI; empty: the host of the URL
-};
-
-// Makes a connection; cancel-safe.
+// Makes the connection under an exchange, TLS not included. Cancel-safe.
 using Dial = std::function<Task<Result<std::unique_ptr<Stream>>>(Url, Deadline)>;
 
 struct ClientOptions {
-  std::optional<TlsOptions> tls;
+  TlsOptions tls = {};  // for https URLs
   std::size_t body_max = 16U << 20U;  // chosen: a page of 500 Jobs is 5 MB
   std::size_t idle_connections_max = 32;  // kept open in all
   // Longest rest of a connection that is used again. Chosen: servers close after 5 s (node) to 75 s (nginx); a Keep-Alive
   // field of the answer shortens it.
   Duration idle_max = std::chrono::seconds{15};
-  Dial dial;  // empty: by name, address or socket path, TLS where the URL says so
+  Dial dial = {};  // empty: by name, address or path of a socket
 };
 
 class Client {

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <list>
 
+#include "aio/dns.h"
 #include "aio/http.h"
 #include "aio/http_parse.h"
 #include "aio/stream.h"
@@ -77,16 +78,19 @@ Task<Exchange> run_exchange(Stream& stream, std::string_view bytes, Parser parse
 }  // namespace
 
 struct Client::Impl {
-  Impl(Loop& l, Clock& c, ClientOptions o) : loop(l), clock(c), options(std::move(o)) {}
+  Impl(Loop& l, Clock& c, ClientOptions o) : loop(l), clock(c), options(std::move(o)), resolver(l, c) {}
 
   std::unique_ptr<Stream> take_kept(const std::string& base);
   void keep(const std::string& base, std::unique_ptr<Stream> stream, Duration longest);
+  Task<Result<std::unique_ptr<Stream>>> connect(Url url, Deadline deadline);
   Task<Result<std::unique_ptr<Stream>>> dial(Url url, Deadline deadline);
   Task<Result<Response>> send(Url url, Request request, Deadline deadline);
 
   Loop& loop;
   Clock& clock;
   ClientOptions options;
+  Resolver resolver;
+  std::optional<Result<TlsContext>> tls;  // made for the first https URL
   std::list<Kept> kept;  // least recently used first
 };
 
@@ -115,17 +119,49 @@ void Client::Impl::keep(const std::string& base, std::unique_ptr<Stream> stream,
   kept.push_back(Kept{base, std::move(stream), clock.now() + longest});
 }
 
-Task<Result<std::unique_ptr<Stream>>> Client::Impl::dial(Url url, Deadline deadline) {
-  if (options.dial) {
-    Result<std::unique_ptr<Stream>> made = co_await options.dial(url, deadline);
+// Every address in turn; each gets an equal share of the time that is left, so that one that swallows packets does not
+// spend it all.
+Task<Result<std::unique_ptr<Stream>>> Client::Impl::connect(Url url, Deadline deadline) {
+  if (url.scheme == Url::Scheme::unix_socket) {
+    const Result<SocketAddress> address = unix_address(url.host);
+    if (!address) {
+      co_return address.error();
+    }
+    Result<std::unique_ptr<Stream>> made = co_await connect_stream(loop, clock, *address, deadline);
     co_return made;
   }
-  const Result<SocketAddress> address =
-      url.scheme == Url::Scheme::unix_socket ? unix_address(url.host) : ip_address(url.host, url.port);
-  if (!address) {
-    co_return address.error();
+  const Result<std::vector<std::string>> found = co_await resolver.resolve(url.host, deadline);
+  if (!found) {
+    co_return found.error();
   }
-  Result<std::unique_ptr<Stream>> made = co_await connect_stream(loop, clock, *address, deadline);
+  Result<std::unique_ptr<Stream>> made = Error{Code::retry, "no address"};
+  for (std::size_t i = 0; i < found->size() && !made; ++i) {
+    const Result<SocketAddress> address = ip_address((*found)[i], url.port);
+    const auto shares = static_cast<Duration::rep>(found->size() - i);
+    const Time now = clock.now();
+    const Deadline share = deadline.at == Time::max() ? deadline : Deadline{now + deadline.left(now) / shares};
+    made = co_await connect_stream(loop, clock, *address, share);
+    if (!made && !url.is_ip) {
+      made = made.error().in((*found)[i]);
+    }
+  }
+  co_return made;
+}
+
+Task<Result<std::unique_ptr<Stream>>> Client::Impl::dial(Url url, Deadline deadline) {
+  Task<Result<std::unique_ptr<Stream>>> making = options.dial ? options.dial(url, deadline) : connect(url, deadline);
+  Result<std::unique_ptr<Stream>> made = co_await std::move(making);
+  if (!made || url.scheme != Url::Scheme::https) {
+    co_return made;
+  }
+  if (!tls) {
+    tls = TlsContext::client(options.tls);
+  }
+  if (!*tls) {
+    co_return tls->error();
+  }
+  const std::string name = options.tls.server_name.empty() ? url.host : options.tls.server_name;
+  made = co_await tls_connect(std::move(*made), **tls, name, deadline);
   co_return made;
 }
 

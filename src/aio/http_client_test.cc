@@ -66,7 +66,7 @@ struct Joined {
   VirtualClock clock{loop};
   Server server{loop, clock, [this](Request r) { return handle(std::move(r)); }, {}};
   std::unique_ptr<Client> client_ = std::make_unique<Client>(
-      loop, clock, ClientOptions{.tls = {}, .dial = [this](const Url&, Deadline d) { return dial(d); }});
+      loop, clock, ClientOptions{.dial = [this](const Url&, Deadline d) { return dial(d); }});
   Client& client = *client_;
   TaskGroup group{loop, clock};
   std::vector<std::string> seen;
@@ -112,7 +112,7 @@ std::string against(const std::string& answer, bool then_close, Duration within 
     group.spawn(serve(std::move(pair.second), answer, then_close, clock));
     co_return std::move(pair.first);
   };
-  Client client(loop, clock, ClientOptions{.tls = {}, .body_max = 100, .dial = dial});
+  Client client(loop, clock, ClientOptions{.body_max = 100, .dial = dial});
   const auto main = [&]() -> Task<void> {
     const Result<Response> r = co_await client.send("http://h", Request{}, clock.in(within));
     out = r ? fmt::format("{} {}", r->status, r->body) : fmt::format("{}: {}", code_word(r.error().code), r.error().what);
@@ -161,7 +161,7 @@ class ClientTest : public testing::Test {
   void run(const std::function<Task<void>(Client&)>& body, std::size_t idle_max = 32) {
     client_ = std::make_unique<Client>(
         loop_, clock_,
-        ClientOptions{.tls = {}, .idle_connections_max = idle_max, .dial = [this](const Url&, Deadline) { return dial(); }});
+        ClientOptions{.idle_connections_max = idle_max, .dial = [this](const Url&, Deadline) { return dial(); }});
     const auto main = [&]() -> Task<void> {
       co_await body(*client_);
       client_.reset();
