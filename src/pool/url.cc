@@ -68,7 +68,7 @@ Found check_authority(const urls::url_view& url, std::string_view shown_url) {
   unsigned number = 0;
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
   if (url.has_port() && (error != std::errc() || end != port.data() + port.size() || number < 1 || number > 65535)) {
-    return fmt::format("the port \"{}\", outside 1 to 65535", shown(port));
+    return fmt::format("\"{}\" with a port that is not 1 to 65535", shown_url);
   }
   return std::nullopt;
 }

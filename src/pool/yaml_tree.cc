@@ -6,6 +6,7 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "pool/node.h"
@@ -37,8 +38,8 @@ class Lines {
   std::vector<std::size_t> begins_;
 };
 
-// Whether the quoted scalar that begins the text also ends in it.
-bool closes(std::string_view text) {
+// The length of the quoted scalar that begins the text, or npos when it never ends.
+std::size_t quoted_length(std::string_view text) {
   const char quote = text.front();
   for (std::size_t i = 1; i < text.size(); ++i) {
     if (quote == '"' && text[i] == '\\') {
@@ -47,11 +48,29 @@ bool closes(std::string_view text) {
       if (quote == '\'' && i + 1 < text.size() && text[i + 1] == quote) {
         ++i;
       } else {
-        return true;
+        return i + 1;
       }
     }
   }
-  return false;
+  return std::string_view::npos;
+}
+
+// Where the first quote stands that is never closed, as far as that can be told without reading all of YAML.
+std::size_t unclosed_quote(std::string_view text) {
+  constexpr std::string_view before_value = " \t\n[{,:";
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool begins = i == 0 || before_value.find(text[i - 1]) != std::string_view::npos;
+    if (begins && text[i] == '#') {
+      i = std::min(text.find('\n', i), text.size());
+    } else if (begins && (text[i] == '"' || text[i] == '\'')) {
+      const std::size_t length = quoted_length(text.substr(i));
+      if (length == std::string_view::npos) {
+        return i;
+      }
+      i += length - 1;
+    }
+  }
+  return std::string_view::npos;
 }
 
 class Events final : public YAML::EventHandler {
@@ -91,7 +110,8 @@ class Events final : public YAML::EventHandler {
     Node::Kind kind = tag == "?" ? Node::Kind::plain : Node::Kind::quoted;
     if (refuse_tag(mark, tag, first)) {
       kind = Node::Kind::bad;
-    } else if ((first == '"' || first == '\'') && kind == Node::Kind::quoted && !closes(here)) {
+    } else if ((first == '"' || first == '\'') && kind == Node::Kind::quoted &&
+               quoted_length(here) == std::string_view::npos) {
       builder_.refuse(mark.line + 1, mark.column + 1, fmt::format("a quote {} that is never closed", first),
                       "the same quote at the end of the text");
       throw TreeBuilder::Stop{};
@@ -148,8 +168,27 @@ class Events final : public YAML::EventHandler {
   int first_line_ = 1;
 };
 
+struct Syntax {
+  std::string_view says;  // what yaml-cpp's message holds
+  std::string_view found;
+  std::string_view accepted;
+};
+// yaml-cpp's words are those of its code. These are the mistakes that people make; the rest keeps its own words.
+constexpr Syntax mistakes[] = {
+    {"illegal EOF in scalar", "a quote that is never closed", "the same quote at the end of the text"},
+    {"illegal map value", "a colon that ends no field's name, here or just above",
+     "one `field: value` a line; text that holds \": \" in double quotes"},
+    {"end of map not found", "a line that does not belong to what stands above it",
+     "the same indentation for all fields of one map"},
+    {"end of sequence not found", "a line that does not belong to what stands above it",
+     "the same indentation for all items of one list"},
+    {"unknown token", "a character that cannot begin a value", "text that begins with @, ` or % in double quotes"},
+    {"referenced anchor is not defined", "an alias", "the value itself, written out"},
+    {"unknown escape character", "an unknown escape", "an escape such as \\n, \\\" or \\\\; or single quotes"},
+};
+
 // yaml-cpp places many of its errors at the begin of the text or one token late.
-void refuse_syntax(const YAML::Exception& e, TreeBuilder& builder) {
+void refuse_syntax(const YAML::Exception& e, std::string_view text, TreeBuilder& builder) {
   const Node* open = builder.innermost();
   if (open != nullptr && e.msg.find("flow not found") != std::string::npos) {
     const bool list = open->kind == Node::Kind::list;
@@ -158,8 +197,21 @@ void refuse_syntax(const YAML::Exception& e, TreeBuilder& builder) {
         list ? "values with commas between them, then ]" : "`field: value` with commas between them, then }");
     return;
   }
-  builder.refuse(std::max(e.mark.line, 0) + 1, std::max(e.mark.column, 0) + 1,
-                 fmt::format("not YAML here or just above: {}", shown(e.msg)),
+  int line = std::max(e.mark.line, 0) + 1;
+  int column = std::max(e.mark.column, 0) + 1;
+  if (const std::size_t quote = unclosed_quote(text);
+      e.msg.find("EOF in scalar") != std::string::npos && quote < text.size()) {
+    const std::string_view before = text.substr(0, quote);
+    line = static_cast<int>(std::count(before.begin(), before.end(), '\n')) + 1;
+    column = static_cast<int>(quote - (before.rfind('\n') + 1)) + 1;
+  }
+  for (const Syntax& mistake : mistakes) {
+    if (e.msg.find(mistake.says) != std::string::npos) {
+      builder.refuse(line, column, std::string(mistake.found), std::string(mistake.accepted));
+      return;
+    }
+  }
+  builder.refuse(line, column, fmt::format("not YAML here or just above: {}", shown(e.msg)),
                  "YAML: `field: value`, indented by spaces");
 }
 
@@ -176,7 +228,7 @@ std::optional<Node> read_yaml_tree(std::string_view text, Report& report) {
   } catch (const TreeBuilder::Stop&) {
     return std::nullopt;
   } catch (const YAML::Exception& e) {
-    refuse_syntax(e, builder);
+    refuse_syntax(e, text, builder);
     return std::nullopt;
   }
   return builder.take();

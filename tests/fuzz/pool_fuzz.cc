@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a pool file: a pool or problems, never both or neither; a pool survives being written and read; our JSON
 // reader takes exactly what Boost.JSON takes, but for keys given twice, depth and size.
+// links: pool
 #include <boost/json.hpp>
 
 #include "base/check.h"
@@ -20,7 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(again.pool == parsed.pool, "a pool survives being written and read");
   }
   for (const pool::Problem& problem : parsed.problems) {
-    check(problem.line > 0 && problem.column > 0 && !problem.found.empty() && !problem.accepted.empty(), "a whole problem");
+    check(problem.line > 0 && problem.column > 0 && !problem.found.empty() && !problem.accepted.empty(),
+          "a whole problem");
     check(pool::render(problem, "pool.yaml").find('\n') == std::string::npos, "a problem is one line");
   }
   pool::Report report;
