@@ -60,6 +60,9 @@ class Client {
   // credentials. An exchange on a kept connection that was closed before the first byte of the answer is sent once more on
   // a new one, for GET and HEAD alone.
   [[nodiscard]] Task<Result<Response>> send(std::string base_url, Request request, Deadline deadline);
+  // Makes sure that a connection stands, which the next send() takes. Tells a server that nobody reaches from one that got
+  // the request and broke. Errors as above.
+  [[nodiscard]] Task<Result<void>> reach(std::string base_url, Deadline deadline);
 
  private:
   struct Impl;

@@ -75,6 +75,14 @@ Task<Exchange> run_exchange(Stream& stream, std::string_view bytes, Parser parse
   co_return out;
 }
 
+Result<Url> parse_base(const std::string& text) {
+  Result<Url> url = parse_url(text);
+  if (url && url->target != "/") {
+    return Error{Code::invalid, "a base URL ends with the port; path and query belong in the request"};
+  }
+  return url;
+}
+
 }  // namespace
 
 struct Client::Impl {
@@ -204,13 +212,27 @@ Client::Client(Loop& loop, Clock& clock, ClientOptions options)
 
 Client::~Client() = default;
 
-Task<Result<Response>> Client::send(std::string base_url, Request request, Deadline deadline) {
-  const Result<Url> url = parse_url(base_url);
+Task<Result<void>> Client::reach(std::string base_url, Deadline deadline) {
+  const Result<Url> url = parse_base(base_url);
   if (!url) {
     co_return url.error();
   }
-  if (url->target != "/") {
-    co_return Error{Code::invalid, "a base URL ends with the port; path and query belong in the request"};
+  std::unique_ptr<Stream> stream = impl_->take_kept(url->base());
+  if (stream == nullptr) {
+    Result<std::unique_ptr<Stream>> made = co_await impl_->dial(*url, deadline);
+    if (!made) {
+      co_return made.error().in(url->base());
+    }
+    stream = std::move(*made);
+  }
+  impl_->keep(url->base(), std::move(stream), impl_->options.idle_max);
+  co_return Result<void>{};
+}
+
+Task<Result<Response>> Client::send(std::string base_url, Request request, Deadline deadline) {
+  const Result<Url> url = parse_base(base_url);
+  if (!url) {
+    co_return url.error();
   }
   // Path without the query, which may hold what is not for logs.
   const std::string path = request.target.substr(0, std::min<std::size_t>(request.target.find('?'), 200));

@@ -75,4 +75,8 @@ Task<Wake> suspend(std::function<void(Resumer)> arrange) {
   co_return why;
 }
 
+Task<void> ignore_cancellation() {
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+}
+
 }  // namespace sluice::aio

@@ -33,4 +33,8 @@ class Resumer {
 // Suspends the caller until the Resumer given to `arrange` is woken; returns why. `arrange` runs at once.
 [[nodiscard]] Task<Wake> suspend(std::function<void(Resumer)> arrange);
 
+// From here on the calling task no longer hears of cancellation. For what must be awaited on the way out, after the
+// cancellation was caught and before it is thrown on.
+[[nodiscard]] Task<void> ignore_cancellation();
+
 }  // namespace sluice::aio
