@@ -38,7 +38,7 @@ CALLS = [
          ["co_spawn(ex, run(), detached);"]),
     Rule("thread",
          r"\bstd\s*::\s*(?:jthread|thread)\b(?!\s*::)|\bpthread_create\s*\(|\bstd\s*::\s*async\b",
-         ["aio", "queue/local", "test", "tests", "bench"],
+         ["aio", "queue/local", "worker/function_handler.cc", "test", "tests", "bench"],
          "stay on the one thread, or own it in one class behind a bounded channel",
          ["std::thread t(run);", "std::jthread t(run);", "auto f = std::async(run);"]),
     Rule("asio", r"\b(?:boost\s*::\s*)?(?:asio|beast)\s*::", ["aio"], "use aio's names: only src/aio spells them",

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/http_handler.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "aio/url.h"
+#include "worker/metadata.h"
+
+namespace sluice::worker {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration dial_timeout = 5s;
+constexpr Backoff::Options dial_backoff{.base = 50ms, .cap = 2s};
+// A server may ask for at most this much: more is a mistake of units, and would hide a message for weeks.
+constexpr std::int64_t retry_after_max_s = 24 * 3600;
+
+// Retry-After as seconds. Its other form, a date, is not taken: it would need the two clocks to agree.
+std::optional<Duration> retry_after(const aio::http::Response& response) {
+  const std::optional<std::string_view> text = aio::http::header(response.headers, "Retry-After");
+  std::int64_t seconds = 0;
+  if (!text || text->empty()) {
+    return std::nullopt;
+  }
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+  if (error != std::errc() || end != text->data() + text->size() || seconds < 0) {
+    return std::nullopt;
+  }
+  return std::chrono::seconds{std::min(seconds, retry_after_max_s)};
+}
+
+}  // namespace
+
+Outcome judge(const aio::http::Response& response) {
+  const std::string what = "the handler answered " + std::to_string(response.status);
+  if (response.status >= 200 && response.status < 300) {
+    return Outcome::done();
+  }
+  if (response.status == 429 || response.status == 503) {
+    return Outcome::retry(what, retry_after(response));
+  }
+  return Outcome::failed(what);
+}
+
+HttpHandler::HttpHandler(aio::Loop& loop, aio::Clock& clock, Random& random, HttpHandlerOptions options,
+                         aio::http::ClientOptions client_options)
+    : clock_(clock), random_(random), options_(std::move(options)), client_(loop, clock, std::move(client_options)) {}
+
+Result<void> HttpHandler::check() {
+  const Result<aio::Url> url = aio::parse_url(options_.url);
+  if (!url) {
+    return url.error().in("--http");
+  }
+  base_ = url->base();
+  target_ = url->target;
+  return {};
+}
+
+aio::Task<Result<void>> HttpHandler::reach() {
+  const aio::Deadline patience = clock_.in(options_.reach_patience);
+  Backoff backoff(dial_backoff);
+  while (true) {
+    const aio::Deadline deadline = clock_.in(dial_timeout).earlier(patience);
+    Result<void> reached = co_await client_.reach(base_, deadline);
+    const Time again = clock_.now() + backoff.next(random_);
+    if (reached || reached.error().code != Code::retry || patience.passed(again)) {
+      co_return reached;
+    }
+    co_await clock_.sleep_until(again);
+  }
+}
+
+aio::Task<Outcome> HttpHandler::handle(const queue::Delivery& delivery, std::uint32_t attempt,
+                                       aio::Deadline max_runtime) {
+  const Result<void> reached = co_await reach();
+  if (!reached) {
+    co_return Outcome::cannot_start("cannot reach the handler: " + reached.error().what);
+  }
+  aio::http::Request request{.method = "POST", .target = target_, .headers = {}, .body = delivery.message.body};
+  request.headers = {{"Content-Type", "application/octet-stream"},
+                     {"Sluice-Message-Id", field_value(delivery.message.id)},
+                     {"Sluice-Message-Attempt", std::to_string(attempt)},
+                     {"Sluice-Message-Headers", headers_json(delivery)}};
+  const Result<aio::http::Response> response = co_await client_.send(base_, std::move(request), max_runtime);
+  if (!response) {
+    co_return Outcome::failed(response.error().what);
+  }
+  co_return judge(*response);
+}
+
+}  // namespace sluice::worker
