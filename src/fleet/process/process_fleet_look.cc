@@ -109,7 +109,6 @@ SlotEnd ProcessFleet::end_of(const Live* live, int slot, const SlotRecord& recor
   const std::optional<WorkerWords> words = parse_words(folder_.tail(slot, "last", words_max));
   const std::optional<aio::ExitStatus> status =
       live != nullptr && live->process ? live->process->ended() : std::nullopt;
-  const std::string said = words && !words->reason.empty() ? last_line(words->reason) : last_line(log_tail(slot));
   EndFacts facts;
   facts.settled = words ? words->settled : 0;
   facts.was_ready = (live != nullptr && live->was_ready) || (words && words->first_claim_at);
@@ -126,10 +125,16 @@ SlotEnd ProcessFleet::end_of(const Live* live, int slot, const SlotRecord& recor
     facts.from_outside = true;
     why = "gone without last words, while no scaler watched";
   }
-  if (!said.empty()) {
-    why += why.empty() ? said : ": " + said;
+  const model::EndKind kind = end_kind(facts);
+  std::string said = words ? last_line(words->reason) : "";
+  if (kind == model::EndKind::succeeded) {
+    why = said.empty() ? "exit status 0" : said;
+  } else {
+    // What it printed last explains its own failure, not a kill from outside.
+    said = said.empty() && kind == model::EndKind::failed ? last_line(log_tail(slot)) : said;
+    why += said.empty() || why.empty() ? said : ": " + said;
   }
-  return SlotEnd{.kind = end_kind(facts), .started = has_started(facts), .why = why.empty() ? "left" : why, .at = now};
+  return SlotEnd{.kind = kind, .started = has_started(facts), .why = why.empty() ? "left" : why, .at = now};
 }
 
 // Writes the end into the slot's record, so that a later scaler and the other verbs know it. Only while nobody holds
