@@ -60,10 +60,16 @@ int file_close(sqlite3_file* file) { return below(file)->pMethods->xClose(below(
 int file_read(sqlite3_file* file, void* into, int amount, sqlite3_int64 offset) {
   const int rc = below(file)->pMethods->xRead(below(file), into, amount, offset);
   CheckedFile& self = checked(file);
+  const char* const bytes = static_cast<const char*>(into);
+  if (rc == SQLITE_IOERR_SHORT_READ && self.role == Role::database && is_page(amount)) {
+    // SQLite would take the missing part for zeros. Behind the end it may; inside, the file was cut off.
+    sqlite3_int64 size = 0;
+    const bool cut = below(file)->pMethods->xFileSize(below(file), &size) == SQLITE_OK && offset < size;
+    return cut ? check_page(static_cast<unsigned>(offset / amount) + 1, bytes, amount) : rc;
+  }
   if (rc != SQLITE_OK || self.role == Role::other) {
     return rc;
   }
-  const char* const bytes = static_cast<const char*>(into);
   if (self.role == Role::database) {
     const bool whole = is_page(amount) && offset % amount == 0;
     return whole ? check_page(static_cast<unsigned>(offset / amount) + 1, bytes, amount) : SQLITE_OK;

@@ -35,6 +35,7 @@ Engine::Thread::Thread(Engine& engine, aio::Loop& loop, std::uint64_t seed)
   store_options_.create = engine.options_.create;
   store_options_.vfs = engine.options_.vfs;
   store_options_.busy = [this](int) { return pause(); };
+  store_options_.mark = [this] { return static_cast<std::int64_t>(random_.next() >> 1U); };
   store_options_.fresh_name = [this] { return std::to_string(::getpid()) + "-" + random_.hex(8); };
 }
 
@@ -213,7 +214,25 @@ void Engine::Thread::one_transaction(Batch& batch, std::vector<DeadOwner>& dead,
   settle(batch, Fate::done, {});
 }
 
+// A commit that reported an error may have happened all the same, and may be on the disk or not.
+bool Engine::Thread::never_happened(const Counters& lost) {
+  patience_ = clock_.now() + look_patience;
+  Result<std::unique_ptr<Store>> opened = Store::open(engine_.path_, store_options_);
+  if (!opened) {
+    return false;
+  }
+  try {
+    (*opened)->begin(false);
+    const bool never = (*opened)->never_happened(lost);
+    (*opened)->commit();
+    return never;
+  } catch (const SqlFailure&) {
+    return false;
+  }
+}
+
 bool Engine::Thread::failed(Batch& batch, const SqlFailure& failure, bool committing) {
+  const Counters lost = store_->counters();
   store_->rollback();
   if (failure.busy()) {
     return batch.empty();  // tried again until the deadlines come
@@ -221,14 +240,14 @@ bool Engine::Thread::failed(Batch& batch, const SqlFailure& failure, bool commit
   // Whatever it was, this connection is not used again: after a failed sync the kernel may have dropped the dirty pages, and
   // syncing once more would only pretend. The next one starts from the file, rolling back what its journal says.
   store_.reset();
-  if (failure.full() && batch.size() > 1) {
+  const bool cut_off = committing && !never_happened(lost);
+  if (failure.full() && !cut_off && batch.size() > 1) {
     // One large message must not keep small ones, or acknowledgements, from their place.
     for (std::shared_ptr<Request>& request : std::exchange(batch, {})) {
       serve(Batch{std::move(request)});
     }
     return true;
   }
-  const bool cut_off = committing && failure.fatal();
   settle(batch, cut_off ? Fate::unknown : Fate::undone, explain(failure, engine_.path_));
   return true;
 }

@@ -34,6 +34,7 @@ struct Engine::Thread {
   bool transact(Batch& batch);
   void one_transaction(Batch& batch, std::vector<DeadOwner>& dead, bool& committing);
   bool failed(Batch& batch, const SqlFailure& failure, bool committing);
+  [[nodiscard]] bool never_happened(const Counters& lost);
   void set_aside(const DamagedRow& row);
   void settle(Batch& batch, Fate fate, const Error& error);
   void drop_expired(Batch& batch);

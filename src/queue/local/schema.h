@@ -14,8 +14,8 @@ inline constexpr int state_delayed = 2;
 inline constexpr const char* schema =
     "CREATE TABLE counter(one INTEGER PRIMARY KEY CHECK(one = 1), ready INTEGER NOT NULL, in_flight INTEGER NOT NULL,"
     " delayed INTEGER NOT NULL, dead INTEGER NOT NULL, published_n INTEGER NOT NULL, acked_n INTEGER NOT NULL,"
-    " next_line INTEGER NOT NULL, next_owner INTEGER NOT NULL);"
-    "INSERT INTO counter VALUES(1, 0, 0, 0, 0, 0, 0, 1, 1);"
+    " next_line INTEGER NOT NULL, next_owner INTEGER NOT NULL, commits INTEGER NOT NULL, mark INTEGER NOT NULL);"
+    "INSERT INTO counter VALUES(1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0);"
     "CREATE TABLE owner(n INTEGER PRIMARY KEY, who BLOB NOT NULL, since_ms INTEGER NOT NULL, consuming INTEGER NOT NULL);"
     "CREATE TABLE message(key INTEGER PRIMARY KEY, id BLOB NOT NULL, state INTEGER NOT NULL, priority INTEGER NOT NULL,"
     " line INTEGER NOT NULL, deliveries INTEGER NOT NULL, attempts INTEGER NOT NULL, cause INTEGER NOT NULL,"

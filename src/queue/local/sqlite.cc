@@ -149,6 +149,8 @@ bool Db::moved() {
   return sqlite3_file_control(db_, nullptr, SQLITE_FCNTL_HAS_MOVED, &gone) == SQLITE_OK && gone != 0;
 }
 
+std::int64_t Db::changes() const { return sqlite3_total_changes64(db_); }
+
 bool Db::in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
 
 void Db::fail(int code) const {

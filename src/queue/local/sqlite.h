@@ -82,6 +82,7 @@ class Db {
   // The file under this name is no longer the open one.
   [[nodiscard]] bool moved();
   [[nodiscard]] bool in_transaction() const;
+  [[nodiscard]] std::int64_t changes() const;  // rows changed since the connection was opened
   [[noreturn]] void fail(int code) const;
   [[nodiscard]] sqlite3* handle() const { return db_; }
 

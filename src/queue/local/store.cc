@@ -25,7 +25,7 @@ Cause cause_of(std::int64_t stored) {
 }  // namespace
 
 Store::Store(const std::string& path, const StoreOptions& options)
-    : path_(path), folder_(path + "-workers"), db_(path, options.vfs, false) {
+    : path_(path), folder_(path + "-workers"), mark_(options.mark), db_(path, options.vfs, false) {
   if (options.busy) {
     db_.on_busy(options.busy);
   }
@@ -38,9 +38,10 @@ Store::Store(const std::string& path, const StoreOptions& options)
   make(begin_read_, "BEGIN");
   make(begin_write_, "BEGIN IMMEDIATE");
   make(commit_, "COMMIT");
-  make(read_counters_, "SELECT ready, in_flight, delayed, dead, published_n, acked_n, next_line, next_owner FROM counter");
+  make(read_counters_, "SELECT ready, in_flight, delayed, dead, published_n, acked_n, next_line, next_owner,"
+                       " commits, mark FROM counter");
   make(write_counters_, "UPDATE counter SET ready=?, in_flight=?, delayed=?, dead=?, published_n=?, acked_n=?,"
-                        " next_line=?, next_owner=?");
+                        " next_line=?, next_owner=?, commits=?, mark=?");
   make(next_due_, "SELECT due_ms FROM message INDEXED BY message_due WHERE state=2 ORDER BY due_ms LIMIT 1");
   make(oldest_, "SELECT since_ms FROM message INDEXED BY message_fresh WHERE state=0 AND deliveries=0"
                 " ORDER BY since_ms LIMIT 1");
@@ -78,18 +79,24 @@ void Store::begin(bool write) {
   const Statement& row = read_counters_;
   counters_ = Counters{.ready = row.integer(0), .in_flight = row.integer(1), .delayed = row.integer(2),
                        .dead = row.integer(3), .published_n = row.integer(4), .acked_n = row.integer(5),
-                       .next_line = row.integer(6), .next_owner = row.integer(7)};
+                       .next_line = row.integer(6), .next_owner = row.integer(7), .commits = row.integer(8),
+                       .mark = row.integer(9)};
   read_counters_.reset();
   stored_ = counters_;
+  changes_ = db_.changes();
 }
 
 void Store::commit() {
-  if (writing_ && counters_ != stored_) {
+  if (writing_ && db_.changes() != changes_) {
+    ++counters_.commits;
+    counters_.mark = mark_();
     const Counters& c = counters_;
-    write_counters_.bind(c.ready, c.in_flight, c.delayed, c.dead, c.published_n, c.acked_n, c.next_line, c.next_owner).run();
-    stored_ = counters_;
+    write_counters_
+        .bind(c.ready, c.in_flight, c.delayed, c.dead, c.published_n, c.acked_n, c.next_line, c.next_owner, c.commits, c.mark)
+        .run();
   }
   commit_.bind().run();
+  stored_ = counters_;
   writing_ = false;
 }
 

@@ -21,6 +21,8 @@ struct Counters {
   std::int64_t ready = 0, in_flight = 0, delayed = 0, dead = 0, published_n = 0, acked_n = 0;
   std::int64_t next_line = 1;   // the next place at the end of the line, and the next key
   std::int64_t next_owner = 1;
+  std::int64_t commits = 0;  // so far
+  std::int64_t mark = 0;     // of the last one, drawn by its author: tells whose it was
   friend bool operator==(const Counters&, const Counters&) = default;
 };
 
@@ -66,6 +68,7 @@ struct StoreOptions {
   std::string vfs;                          // of SQLite, under the checksums; empty: the system's
   std::function<bool(int)> busy;            // see Db::on_busy
   std::function<std::string()> fresh_name;  // a suffix for a file that is being made
+  std::function<std::int64_t()> mark;       // a random number for each commit
 };
 
 class Store {
@@ -78,6 +81,10 @@ class Store {
   void rollback() noexcept;
   [[nodiscard]] bool writing() const { return writing_; }
   [[nodiscard]] const Counters& counters() const { return counters_; }  // of the transaction, or of the last one
+  // After a commit() that threw, in a transaction of a new Store: certainly not in the file, if `lost` are the old counters().
+  [[nodiscard]] bool never_happened(const Counters& lost) const {
+    return counters_.commits < lost.commits || (counters_.commits == lost.commits && counters_.mark != lost.mark);
+  }
   [[nodiscard]] bool moved() { return db_.moved(); }
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const std::string& folder() const { return folder_; }  // of the side files
@@ -119,8 +126,10 @@ class Store {
 
   std::string path_;
   std::string folder_;
+  std::function<std::int64_t()> mark_;
   Db db_;
   bool writing_ = false;
+  std::int64_t changes_ = 0;  // SQLite's count when the transaction began
   Counters counters_;
   Counters stored_;
 
