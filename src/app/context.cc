@@ -38,6 +38,20 @@ std::string own_binary() {
   return failed ? "sluice" : path.string();
 }
 
+// As short as it can be typed: by name when that is how it was found, by a path from here when it is below.
+std::string typed_program(const std::string& called) {
+  if (called.find('/') == std::string::npos) {
+    return called.empty() ? "sluice" : called;
+  }
+  std::error_code failed;
+  const std::filesystem::path here = std::filesystem::current_path(failed);
+  const std::string near = std::filesystem::path(called).lexically_proximate(here).string();
+  if (failed || !std::filesystem::path(called).is_absolute() || near.starts_with("..")) {
+    return called;
+  }
+  return near.find('/') == std::string::npos ? "./" + near : near;
+}
+
 bool wants_colour(const Out& out, const Context& context, const Args& args) {
   return out.terminal() && !args.has("no-color") && !context.env("NO_COLOR") && context.env("TERM") != "dumb";
 }
@@ -46,7 +60,7 @@ aio::Task<void> run_verb(Context& context, const Verb& verb, Args args, int& cod
   code = co_await verb.run(context, std::move(args));
 }
 
-int run(const Verb& verb, Args args, Out& out, Out& err, char** environment) {
+int run(const Verb& verb, Args args, Out& out, Out& err, const char* called, char** environment) {
   aio::Loop loop;
   aio::RealClock clock(loop);
   Random random(seed(clock));
@@ -59,6 +73,7 @@ int run(const Verb& verb, Args args, Out& out, Out& err, char** environment) {
   context.colour = wants_colour(out, context, args);
   context.err_colour = wants_colour(err, context, args);
   context.binary = own_binary();
+  context.program = typed_program(called);
   const LogOptions options{.json = context.json, .colour = context.err_colour};
   log = Log(options, [&err](std::string_view line) { err.line(line); }, [&clock] { return clock.wall(); });
   int code = exit_failed;
@@ -135,7 +150,7 @@ int run_program(int argc, char** argv, char** environment) {
     Invocation call = parse(all, std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
     out.write(call.out);
     err.write(call.err);
-    code = call.verb == nullptr ? call.exit : run(*call.verb, std::move(call.args), out, err, environment);
+    code = call.verb == nullptr ? call.exit : run(*call.verb, std::move(call.args), out, err, argv[0], environment);
   } catch (const std::exception& error) {
     err.line(fmt::format("sluice: {}", error.what()));
   }

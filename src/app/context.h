@@ -15,6 +15,8 @@
 
 namespace sluice::app {
 
+inline constexpr aio::Deadline for_ever{};  // of waits that a signal or a cancellation ends
+
 // Text to a descriptor. Writes block, so that data reaches a slow reader whole. A reader that went away or was never there
 // (closed pipe, closed descriptor) is its own choice and no failure; a full disk is one, kept for the exit code.
 class Out {
@@ -47,6 +49,7 @@ struct Context {
   bool colour = false;      // on stdout
   bool err_colour = false;  // on stderr
   std::string binary;       // this program, as others can start it
+  std::string program;      // this program, as a person here can type it
   std::vector<std::string> environment;  // "KEY=value"
 
   // Empty when not set, or set to nothing.

@@ -5,6 +5,7 @@ namespace sluice::app {
 
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all{
+      publish_verb(),
   };
   return all;
 }
