@@ -6,6 +6,7 @@ namespace sluice::app {
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all{
       publish_verb(),
+      work_verb(),
   };
   return all;
 }
