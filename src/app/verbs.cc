@@ -7,6 +7,7 @@ const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all{
       publish_verb(),
       work_verb(),
+      scale_verb(),
   };
   return all;
 }

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// sluice scale: the local scaler. Starts worker processes while there is work; they leave by themselves.
+#include <fmt/core.h>
+
+#include <csignal>
+#include <set>
+
+#include "aio/signals.h"
+#include "aio/task_group.h"
+#include "app/narrate.h"
+#include "app/scaler.h"
+#include "app/verbs.h"
+
+namespace sluice::app {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration open_timeout = 30s;  // chosen: another process may hold the queue's file for a long commit
+
+class Scaling {
+ public:
+  Scaling(Context& context, bool dry_run, bool drain)
+      : context_(context), dry_run_(dry_run), drain_(drain), group_(context.loop, context.clock) {}
+
+  // False, with the reason said, when one of the pools cannot be scaled: then none is.
+  aio::Task<bool> open(std::vector<LoadedPool> pools);
+  aio::Task<int> run();
+
+ private:
+  void introduce(const Scaler& scaler);
+  void listen(Scaler& scaler);
+  aio::Task<void> until_signal();
+  aio::Task<void> drain_all();
+  aio::Task<void> drain_one(Scaler& scaler);
+  void say_what_goes_on();
+
+  Context& context_;
+  bool dry_run_;
+  bool drain_;
+  aio::TaskGroup group_;
+  std::vector<std::unique_ptr<Scaler>> scalers_;
+  std::vector<std::unique_ptr<Narrator>> narrators_;
+};
+
+aio::Task<bool> Scaling::open(std::vector<LoadedPool> pools) {
+  for (LoadedPool& pool : pools) {
+    ScalerOptions options{.dry_run = dry_run_};
+    if (context_.json) {
+      options.on_line = [&out = context_.out](std::string_view line) { out.line(line); };
+    }
+    const aio::Deadline deadline = context_.clock.in(open_timeout);
+    Result<std::unique_ptr<Scaler>> opened = co_await Scaler::open(context_, std::move(pool), std::move(options), deadline);
+    if (!opened) {
+      context_.err.line("sluice scale: " + opened.error().what);
+      co_return false;
+    }
+    scalers_.push_back(std::move(*opened));
+  }
+  co_return true;
+}
+
+void Scaling::introduce(const Scaler& scaler) {
+  const LoadedPool& loaded = scaler.loaded();
+  const pool::Workers& workers = loaded.pool.spec.workers;
+  context_.err.line(fmt::format("scaling {}{}: {}, {} to {} workers; Ctrl-C ends the scaler, {}", loaded.pool.name,
+                                dry_run_ ? " (dry run: nothing is started)" : "",
+                                pool::policy_word(loaded.pool.spec.policy), workers.min, workers.max,
+                                drain_ ? "workers finish what they have" : "workers go on"));
+}
+
+void Scaling::listen(Scaler& scaler) {
+  if (context_.json) {
+    return;
+  }
+  narrators_.push_back(std::make_unique<Narrator>());
+  const std::string name = scalers_.size() > 1 ? scaler.loaded().pool.name + "  " : "";
+  scaler.controller().after_tick = [this, narrator = narrators_.back().get(), name](const control::Snapshot& snapshot) {
+    for (const Told& told : narrator->tell(snapshot)) {
+      context_.out.line(name + line_of(told, context_.colour));
+    }
+  };
+}
+
+aio::Task<int> Scaling::run() {
+  for (const std::unique_ptr<Scaler>& scaler : scalers_) {
+    introduce(*scaler);
+    listen(*scaler);
+    group_.spawn(scaler->run());
+  }
+  group_.spawn(until_signal());
+  co_await group_.join();
+  for (const std::unique_ptr<Scaler>& scaler : scalers_) {
+    scaler->close();
+  }
+  if (!dry_run_) {
+    say_what_goes_on();
+  }
+  co_return exit_done;
+}
+
+aio::Task<void> Scaling::until_signal() {
+  aio::Signals signals(context_.loop, context_.clock, {SIGINT, SIGTERM, SIGHUP});
+  co_await signals.next(for_ever);
+  if (drain_ && !dry_run_) {
+    std::size_t living = 0;
+    for (const std::unique_ptr<Scaler>& scaler : scalers_) {
+      scaler->stop_ticking();
+      living += scaler->living().size();
+    }
+    context_.err.line(fmt::format("draining {} workers; a second signal ends the wait, not the draining", living));
+    group_.spawn(drain_all());
+    co_await signals.next(for_ever);
+  }
+  group_.cancel();
+}
+
+aio::Task<void> Scaling::drain_one(Scaler& scaler) { co_await scaler.drain(for_ever); }
+
+aio::Task<void> Scaling::drain_all() {
+  aio::TaskGroup each(context_.loop, context_.clock);
+  for (const std::unique_ptr<Scaler>& scaler : scalers_) {
+    each.spawn(drain_one(*scaler));
+  }
+  co_await each.join();
+  group_.cancel();
+}
+
+void Scaling::say_what_goes_on() {
+  for (const std::unique_ptr<Scaler>& scaler : scalers_) {
+    const std::vector<LivingWorker> living = scaler->living();
+    if (living.empty()) {
+      continue;
+    }
+    std::string names;
+    std::string pids;
+    bool stays = false;
+    for (const LivingWorker& worker : living) {
+      names += (names.empty() ? "" : ", ") + worker.worker;
+      pids += worker.pid > 1 ? fmt::format(" {}", worker.pid) : "";
+      stays = stays || worker.stays_when_idle;
+    }
+    const std::optional<Duration> idle = pool::idle_exit(scaler->loaded().pool.spec);
+    const std::string leave = idle ? fmt::format("leave when the queue is empty for {}", format_duration(*idle)) : "stay";
+    context_.err.line(fmt::format("{} {} on: {}; they {}{}", living.size(), living.size() == 1 ? "worker goes" : "workers go",
+                                  names, leave, stays ? ", those below workers.min stay" : ""));
+    context_.err.line(fmt::format("  kill{}   has them finish what they have and leave", pids));
+  }
+}
+
+aio::Task<int> scale(Context& context, Args args) {
+  const std::vector<std::string> files = args.texts("file");
+  if (files.empty()) {
+    context.err.line("sluice scale: which pool? give its file with -f");
+    co_return exit_usage;
+  }
+  std::vector<LoadedPool> pools;
+  std::set<std::string> states;
+  bool good = true;
+  for (const std::string& file : files) {
+    std::optional<LoadedPool> loaded = load_pool(context, file, args);
+    if (!loaded || !supported(context, *loaded)) {
+      good = false;
+      continue;
+    }
+    if (!states.insert(loaded->state).second) {
+      context.err.line(fmt::format("{}: pool {} is given twice, or two pools share the state folder {}", file,
+                                   loaded->pool.name, loaded->state));
+      good = false;
+      continue;
+    }
+    pools.push_back(std::move(*loaded));
+  }
+  if (!good) {
+    co_return exit_usage;
+  }
+  Scaling scaling(context, args.has("dry-run"), args.has("drain"));
+  const bool opened = co_await scaling.open(std::move(pools));
+  if (!opened) {
+    co_return exit_failed;
+  }
+  co_return co_await scaling.run();
+}
+
+}  // namespace
+
+Verb scale_verb() {
+  return {
+      .name = "scale",
+      .summary = "start worker processes while there is work; they leave by themselves",
+      .about = "Looks at the queue, decides, writes the decision to the journal, acts. One line per change on stdout.\n"
+               "Ctrl-C ends the scaler alone and says which workers go on; a scaler started later finds them again.",
+      .examples = {{"sluice scale -f orders.yaml", ""},
+                   {"sluice scale -f orders.yaml --dry-run", "decide and print, start nothing"},
+                   {"sluice scale -f orders.yaml -o json", "the journal's lines as they are written"}},
+      .flags = {file_flag("a pool; may be given more than once", true),
+                {.name = "dry-run", .help = "decide and print, act on nothing; works beside a running scaler"},
+                {.name = "drain", .help = "at the end have the workers finish what they have, and wait for it"},
+                state_flag(), secrets_flag()},
+      .run = scale,
+  };
+}
+
+}  // namespace sluice::app
