@@ -5,6 +5,7 @@ namespace sluice::app {
 
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all{
+      demo_verb(),
       publish_verb(),
       work_verb(),
       scale_verb(),

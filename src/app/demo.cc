@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+// sluice demo: the whole thing once, for real and in sight: messages in a file, worker processes, an imagined node group.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+
+#include "aio/signals.h"
+#include "aio/task_group.h"
+#include "app/demo_count.h"
+#include "app/demo_folder.h"
+#include "app/demo_screen.h"
+#include "app/scaler.h"
+#include "app/text.h"
+#include "app/verbs.h"
+
+namespace sluice::app {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration look_every = 250ms;  // chosen: calm to look at, and the numbers still move
+constexpr Duration say_every = 10s;     // chosen: a line without news, when there is no screen
+constexpr std::size_t publish_batch = 10;
+constexpr std::size_t ledger_bytes_max = 1U << 30U;
+
+class Demo {
+ public:
+  Demo(Context& context, DemoFolder folder, std::int64_t count)
+      : context_(context), folder_(std::move(folder)), all_(context.loop, context.clock),
+        screen_(context.out), begun_(context.clock.now()) {
+    state_.count = count;
+    live_screen_ = !context.json && context.out.terminal() && context.env("TERM") != "dumb";
+  }
+
+  aio::Task<bool> open();
+  aio::Task<int> run();
+
+ private:
+  aio::Task<void> publish();
+  aio::Task<void> look();
+  aio::Task<void> look_once();
+  aio::Task<void> obey_signals();
+  aio::Task<void> drain();
+  void tell(const control::Snapshot& snapshot);
+  void say(Told told);
+  void draw();
+  void begin_drain(const std::string& why);
+  [[nodiscard]] bool over() const;
+  void show_nodes(Duration span);
+  aio::Task<int> finish();
+  void print_summary(const DemoSums& sums);
+  void print_next(bool whole, const DemoSums& sums);
+  [[nodiscard]] std::string here(const std::string& path) const;
+
+  Context& context_;
+  DemoFolder folder_;
+  aio::TaskGroup all_;
+  std::unique_ptr<Scaler> scaler_;
+  std::unique_ptr<queue::BacklogSource> source_;
+  std::unique_ptr<queue::Publisher> publisher_;
+  Narrator narrator_;
+  std::vector<Told> told_;
+  DemoState state_;
+  DemoCount count_;
+  Screen screen_;
+  bool live_screen_ = false;
+  Time begun_;
+  std::optional<Time> said_;
+  bool published_ = false;
+  bool draining_ = false;
+  std::string failure_;  // why it was given up
+};
+
+// As a person in this folder would type it.
+std::string Demo::here(const std::string& path) const {
+  std::error_code failed;
+  const std::string near = std::filesystem::path(path).lexically_proximate(std::filesystem::current_path(failed)).string();
+  return failed || near.starts_with("..") || near.size() > path.size() ? path : near;
+}
+
+aio::Task<bool> Demo::open() {
+  std::optional<LoadedPool> loaded = load_pool(context_, folder_.pool(), Args{});
+  if (!loaded || !supported(context_, *loaded)) {
+    co_return false;
+  }
+  const aio::Deadline deadline = context_.clock.in(30s);
+  Result<std::unique_ptr<Scaler>> opened = co_await Scaler::open(context_, std::move(*loaded), ScalerOptions{}, deadline);
+  if (!opened) {
+    context_.err.line("sluice demo: " + opened.error().what);
+    co_return false;
+  }
+  scaler_ = std::move(*opened);
+  source_ = scaler_->queue().source();
+  publisher_ = scaler_->queue().publisher();
+  scaler_->controller().after_tick = [this](const control::Snapshot& snapshot) { tell(snapshot); };
+  state_.pool_file = here(folder_.pool());
+  state_.journal_file = here(scaler_->journal_path());
+  co_return true;
+}
+
+aio::Task<int> Demo::run() {
+  if (!live_screen_ && !context_.json) {
+    context_.out.line(fmt::format("demo: {} messages; pool {}, journal {}", state_.count, state_.pool_file,
+                                  state_.journal_file));
+  }
+  all_.spawn(scaler_->run());
+  all_.spawn(publish());
+  all_.spawn(obey_signals());
+  all_.spawn(look());
+  co_await all_.join();
+  const int code = co_await finish();
+  co_return code;
+}
+
+aio::Task<void> Demo::publish() {
+  for (std::int64_t n = 1; n <= state_.count && !draining_;) {
+    std::vector<queue::Message> batch;
+    for (; n <= state_.count && batch.size() < publish_batch; ++n) {
+      const WallTime at = context_.clock.wall();
+      batch.push_back({.id = fmt::format("order-{}", n), .body = fmt::format(R"({{"order":{}}})", n), .published_at = at});
+      count_.published(batch.back().id, at);
+    }
+    const aio::Deadline deadline = context_.clock.in(60s);
+    const std::vector<queue::Published> answers = co_await publisher_->publish(std::move(batch), deadline);
+    for (const queue::Published& answer : answers) {
+      if (answer.state == queue::PublishState::confirmed) {
+        ++state_.confirmed;
+      } else if (failure_.empty()) {
+        failure_ = "publishing failed: " + answer.why;
+      }
+    }
+    if (!failure_.empty()) {
+      begin_drain(failure_);
+    }
+  }
+  published_ = true;
+}
+
+void Demo::tell(const control::Snapshot& snapshot) {
+  count_.see(snapshot, context_.clock.now());
+  for (Told& told : narrator_.tell(snapshot)) {
+    if (told.word == "broken" && failure_.empty()) {
+      failure_ = told.text;  // workers that cannot start will not end by themselves either
+    }
+    say(std::move(told));
+  }
+  if (!failure_.empty() && !draining_) {
+    begin_drain(failure_);
+  }
+}
+
+void Demo::say(Told told) {
+  if (context_.json) {
+    context_.out.line(fmt::format(R"({{"event":"told","at":"{}","word":"{}","text":"{}"}})", format_wall(told.at),
+                                  json_escape(told.word), json_escape(told.text)));
+  } else if (!live_screen_) {
+    context_.out.line(line_of(told, context_.colour));
+  }
+  told_.push_back(std::move(told));
+}
+
+aio::Task<void> Demo::look() {
+  Time last = context_.clock.now();
+  while (!over()) {
+    co_await look_once();
+    const Time now = context_.clock.now();
+    show_nodes(now - last);
+    last = now;
+    draw();
+    const Time next = now + look_every;
+    co_await context_.clock.sleep_until(next);
+  }
+  all_.cancel();
+}
+
+aio::Task<void> Demo::look_once() {
+  const aio::Deadline deadline = context_.clock.in(5s);
+  const Result<model::FleetView> view = co_await scaler_->fleet().view(deadline);
+  const Result<model::Sample> sample = co_await source_->sample(deadline);
+  state_.view = view ? std::optional(*view) : std::nullopt;
+  state_.sample = sample ? std::optional(*sample) : std::nullopt;
+  if (view) {
+    count_.see(*view, context_.clock.now());
+    state_.workers.add(static_cast<double>(view->workers.size()));
+  }
+  if (sample && sample->ready) {
+    state_.ready.add(static_cast<double>(sample->ready->n));
+  }
+  const Result<std::string> ledger = read_file(folder_.ledger(), ledger_bytes_max);
+  state_.done = ledger ? count_lines(*ledger) : state_.done;
+}
+
+// Nothing waits, runs or lives any more. Unknown is not nothing.
+bool Demo::over() const {
+  if (!state_.view || !state_.sample || !published_ || !state_.view->workers.empty()) {
+    return false;
+  }
+  const model::Sample& sample = *state_.sample;
+  const bool empty = sample.ready && sample.ready->n == 0 && sample.in_flight && sample.in_flight->n == 0 &&
+                     sample.delayed && sample.delayed->n == 0;
+  return draining_ || empty;
+}
+
+void Demo::show_nodes(Duration span) {
+  const pool::Workers& workers = scaler_->loaded().pool.spec.workers;
+  const int nodes = workers.process ? static_cast<int>(workers.process->nodes.max) : 1;
+  const fleet::NodeGroup& group = scaler_->fleet().nodes();
+  count_.nodes(group, nodes, span);
+  state_.nodes.clear();
+  for (int node = 1; node <= nodes; ++node) {
+    DemoNode shown{.state = group.state(node), .slots = static_cast<int>(pool::slots_per_node(workers))};
+    for (const model::Worker& worker : state_.view ? state_.view->workers : std::vector<model::Worker>{}) {
+      shown.workers += worker.place == fmt::format("node {}", node) ? 1 : 0;
+    }
+    state_.nodes.push_back(shown);
+  }
+}
+
+void Demo::draw() {
+  if (live_screen_) {
+    screen_.show(demo_picture(state_, told_, screen_.columns(), screen_.rows(), context_.colour));
+    return;
+  }
+  const Time now = context_.clock.now();
+  if (!context_.json && (!said_ || now - *said_ >= say_every)) {
+    said_ = now;
+    context_.out.line(fmt::format("{}  {:<6}  {}", format_clock(context_.clock.wall()), "", demo_line(state_)));
+  }
+}
+
+aio::Task<void> Demo::obey_signals() {
+  aio::Signals signals(context_.loop, context_.clock, {SIGINT, SIGTERM, SIGHUP});
+  co_await signals.next(for_ever);
+  begin_drain("stopping: workers finish what they have; Ctrl-C again puts it back at once");
+  while (true) {
+    co_await signals.next(for_ever);
+    say({context_.clock.wall(), "stop", "workers put back what they have"});
+    // Two different ones: the first may find a worker that was not asked to drain yet, and equal ones would merge.
+    scaler_->signal_workers({SIGTERM, SIGINT});
+  }
+}
+
+// From here on nothing starts; the workers are watched to their end.
+void Demo::begin_drain(const std::string& why) {
+  if (draining_) {
+    return;
+  }
+  draining_ = true;
+  state_.phase = "draining, Ctrl-C again stops at once";
+  say({context_.clock.wall(), "stop", why});
+  scaler_->stop_ticking();
+  all_.spawn(drain());
+}
+
+aio::Task<void> Demo::drain() { co_await scaler_->drain(for_ever); }
+
+aio::Task<int> Demo::finish() {
+  co_await look_once();
+  scaler_->close();
+  screen_.close();
+  DemoSums sums{.published = state_.count, .confirmed = state_.confirmed};
+  if (state_.sample) {
+    const model::Sample& sample = *state_.sample;
+    const auto n = [](const std::optional<model::Reading>& reading) {
+      return reading ? std::optional(reading->n) : std::nullopt;
+    };
+    sums.dead_lettered = n(sample.dead);
+    sums.in_flight = n(sample.in_flight);
+    if (sample.ready && sample.delayed) {
+      sums.queued = sample.ready->n + sample.delayed->n;
+    }
+  }
+  const Result<std::string> ledger = read_file(folder_.ledger(), ledger_bytes_max);
+  const Result<std::string> journal = read_file(scaler_->journal_path(), ledger_bytes_max);
+  for (const Result<std::string>* file : {&ledger, &journal}) {
+    if (!*file) {
+      context_.err.line("sluice demo: " + file->error().what);
+      co_return exit_failed;
+    }
+  }
+  const Time now = context_.clock.now();
+  count_.sum(sums, *ledger, *journal, now);
+  sums.seconds = to_s(now - begun_);
+  if (context_.json) {
+    context_.out.line(to_json(sums));
+  } else {
+    print_summary(sums);
+  }
+  if (sums.whole()) {
+    co_return exit_done;
+  }
+  const bool stopped = failure_.empty() && sums.lost().value_or(1) == 0 && sums.confirmed > 0;
+  co_return stopped ? exit_partly : exit_failed;
+}
+
+void Demo::print_summary(const DemoSums& sums) {
+  if (live_screen_) {
+    for (const Told& told : told_) {
+      context_.out.line(line_of(told, context_.colour));
+    }
+    context_.out.line("");
+    for (const std::string& line : demo_head(state_, context_.out.columns(), context_.colour)) {
+      context_.out.line(cut(line, context_.out.columns()));
+    }
+    context_.out.line("");
+  }
+  const bool whole = sums.whole();
+  const auto humane = [](const std::optional<double>& s) {
+    return s ? humane_duration(std::chrono::milliseconds{static_cast<std::int64_t>(*s * 1000)}) : std::string("?");
+  };
+  const std::string lost = sums.lost() ? std::to_string(*sums.lost()) : "?";
+  const std::string left = sums.workers_left == sums.workers_started && !draining_
+                               ? "all left by themselves"
+                               : fmt::format("{} left", sums.workers_left);
+  context_.out.line(fmt::format("{} {} processed, {} lost, {} twice, {}   wait p50 {}, p99 {}   {} workers, {}",
+                                coloured(whole ? "✓" : "✗", whole ? Colour::green : Colour::red, context_.colour),
+                                sums.processed, lost, sums.duplicates, humane(sums.seconds), humane(sums.wait_p50_s),
+                                humane(sums.wait_p99_s), sums.workers_started, left));
+  print_next(whole, sums);
+}
+
+void Demo::print_next(bool whole, const DemoSums& sums) {
+  if (!failure_.empty()) {
+    context_.out.line("  given up: " + failure_);
+  }
+  const std::string& program = context_.program;
+  const std::string pool = state_.pool_file.find(' ') == std::string::npos ? state_.pool_file : "'" + state_.pool_file + "'";
+  const auto next = [this](const std::string& command, std::string_view what) {
+    context_.out.line(fmt::format("  {}   {}", padded(command, 58), coloured(what, Colour::dim, context_.colour)));
+  };
+  if (!whole) {
+    const std::string queued = sums.queued ? std::to_string(*sums.queued) : "?";
+    context_.out.line(fmt::format("  {} of {} confirmed; {} still queued, {} dead letters", sums.confirmed, sums.published,
+                                  queued, sums.dead_lettered ? std::to_string(*sums.dead_lettered) : "?"));
+    next(fmt::format("{} scale -f {}", program, pool), "goes on with what is queued");
+    return;
+  }
+  for (const auto& [verb, what] : {std::pair{"explain", "why the scaler did what it did"},
+                                   std::pair{"status", "how the pool is now"}}) {
+    if (std::ranges::any_of(verbs(), [verb](const Verb& one) { return one.name == verb; })) {
+      next(fmt::format("{} {} -f {}", program, verb, pool), what);
+    }
+  }
+  next(fmt::format("{} publish -f {} --count 50", program, pool), "more of the same");
+  next(fmt::format("{} scale -f {}", program, pool), "workers for it; Ctrl-C ends the scaler");
+}
+
+aio::Task<int> demo(Context& context, Args args) {
+  const std::int64_t count = args.count("count").value_or(200);
+  if (count < 1 || count > 1'000'000) {
+    context.err.line("sluice demo: --count: accepted is 1 to 1000000");
+    co_return exit_usage;
+  }
+  std::error_code failed;
+  const std::string path = absolute(std::filesystem::current_path(failed).string(), args.text("dir").value_or("sluice-demo"));
+  Result<DemoFolder> folder = make_demo_folder(path);
+  if (!folder) {
+    context.err.line("sluice demo: " + folder.error().what);
+    co_return folder.error().code == Code::invalid ? exit_usage : exit_failed;
+  }
+  Demo demo(context, std::move(*folder), count);
+  const bool opened = co_await demo.open();
+  if (!opened) {
+    co_return exit_failed;
+  }
+  const int code = co_await demo.run();
+  co_return code;
+}
+
+}  // namespace
+
+Verb demo_verb() {
+  return {
+      .name = "demo",
+      .summary = "200 messages, a worker at a time, nodes that boot; about 70 seconds, nothing to install",
+      .about = "Writes ./sluice-demo with a pool, a handler and a ledger, publishes, and scales worker processes on an\n"
+               "imagined node group until every message is done and every worker has left. Nothing is mocked.\n"
+               "Ctrl-C has the workers finish what they have; a second one puts it back at once.",
+      .examples = {{"sluice demo", "a live screen"}, {"sluice demo -o json", "JSON lines, the last one the sums"}},
+      .flags = {{.name = "dir", .kind = Kind::folder, .value = "DIR", .help = "where to write (default: ./sluice-demo)"},
+                {.name = "count", .kind = Kind::count, .value = "N", .help = "messages (default: 200)"}},
+      .run = demo,
+  };
+}
+
+}  // namespace sluice::app
