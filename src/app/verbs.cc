@@ -9,6 +9,9 @@ const std::vector<Verb>& verbs() {
       publish_verb(),
       work_verb(),
       scale_verb(),
+      decide_verb(),
+      completion_verb(),
+      man_verb(),
   };
   return all;
 }

@@ -14,5 +14,8 @@ namespace sluice::app {
 [[nodiscard]] Verb publish_verb();
 [[nodiscard]] Verb work_verb();
 [[nodiscard]] Verb scale_verb();
+[[nodiscard]] Verb decide_verb();
+[[nodiscard]] Verb completion_verb();
+[[nodiscard]] Verb man_verb();
 
 }  // namespace sluice::app

@@ -17,9 +17,13 @@ namespace {
 using model::Observation;
 using model::WorkerState;
 
-std::string span(std::int64_t ms) { return humane_duration(std::chrono::milliseconds{ms}); }
+std::string span(std::int64_t ms) {
+  return humane_duration(std::chrono::milliseconds{ms});
+}
 
-std::string number(const std::optional<model::SeenCount>& count) { return count ? std::to_string(count->n) : "?"; }
+std::string number(const std::optional<model::SeenCount>& count) {
+  return count ? std::to_string(count->n) : "?";
+}
 
 SeenFact fact(std::string what, const std::optional<model::SeenCount>& count) {
   SeenFact out{.what = std::move(what), .value = number(count), .n = {}, .age_ms = {}, .kind = ""};
@@ -83,12 +87,11 @@ std::optional<double> rate(const std::optional<model::SeenCount>& then, const st
 
 std::vector<std::string> threshold_arithmetic(const pool::PoolSpec& spec, const pool::ThresholdPolicy& threshold,
                                               const Observation& seen) {
-  const policy::ThresholdTerms terms =
-      policy::terms(policy::ThresholdOptions{.messages = threshold.messages,
-                                             .age = threshold.age,
-                                             .step = threshold.step,
-                                             .concurrency = spec.workers.concurrency},
-                    seen);
+  const policy::ThresholdTerms terms = policy::terms(policy::ThresholdOptions{.messages = threshold.messages,
+                                                                              .age = threshold.age,
+                                                                              .step = threshold.step,
+                                                                              .concurrency = spec.workers.concurrency},
+                                                     seen);
   std::vector<std::string> out;
   if (threshold.messages && seen.queue.ready) {
     const std::int64_t n = seen.queue.ready->n;
@@ -100,8 +103,11 @@ std::vector<std::string> threshold_arithmetic(const pool::PoolSpec& spec, const 
     out.push_back(fmt::format("ready ? > messages {}: unknown", *threshold.messages));
   }
   if (threshold.age && seen.queue.oldest_age) {
-    const std::string answer = terms.age_trigger ? "yes" : terms.age_unused.empty() ? "no" : "not used, " + terms.age_unused;
-    out.push_back(fmt::format("oldest {} > age {}: {}", span(seen.queue.oldest_age->ms), humane_duration(*threshold.age), answer));
+    const std::string answer = terms.age_trigger          ? "yes"
+                               : terms.age_unused.empty() ? "no"
+                                                          : "not used, " + terms.age_unused;
+    out.push_back(fmt::format("oldest {} > age {}: {}", span(seen.queue.oldest_age->ms),
+                              humane_duration(*threshold.age), answer));
   } else if (threshold.age) {
     out.push_back(fmt::format("oldest ? > age {}: unknown", humane_duration(*threshold.age)));
   }
@@ -119,11 +125,11 @@ std::vector<std::string> backlog_arithmetic(const pool::PoolSpec& spec, const po
   }
   const policy::BacklogTerms terms = policy::terms(
       policy::BacklogPerWorkerOptions{.messages = per_worker.messages, .concurrency = spec.workers.concurrency}, seen);
-  std::vector<std::string> out{
-      fmt::format("ceil(({} waiting + {} in work) / {}) = {}", terms.waiting, terms.claimed, per_worker.messages, terms.needed)};
+  std::vector<std::string> out{fmt::format("ceil(({} waiting + {} in work) / {}) = {}", terms.waiting, terms.claimed,
+                                           per_worker.messages, terms.needed)};
   if (!terms.claimed_read) {
-    out.push_back(fmt::format("in work is not known: counted as {} busy x concurrency {}", seen.count(WorkerState::busy),
-                              spec.workers.concurrency));
+    out.push_back(fmt::format("in work is not known: counted as {} busy x concurrency {}",
+                              seen.count(WorkerState::busy), spec.workers.concurrency));
   }
   if (const std::int64_t busy = seen.count(WorkerState::busy); busy > terms.needed) {
     out.push_back(fmt::format("at least the {} busy ones", busy));
@@ -144,9 +150,9 @@ std::vector<std::string> arithmetic(const pool::PoolSpec& spec, const Observatio
 std::string clamp_reason(const std::string& by, const pool::PoolSpec& spec, const Observation& seen) {
   if (by == "max") {
     const std::int64_t rest = seen.live() - seen.useful();
-    const std::string held = rest > 0 ? fmt::format(", {} of them still held by {} on the way out or failing", rest,
-                                                    policy::workers(rest))
-                                      : "";
+    const std::string held =
+        rest > 0 ? fmt::format(", {} of them still held by {} on the way out or failing", rest, policy::workers(rest))
+                 : "";
     return fmt::format("workers.max is {}{}", spec.workers.max, held);
   }
   if (by == "min") {
@@ -187,7 +193,8 @@ std::vector<std::string> unknowns(const Observation& seen) {
     out.push_back("queue: " + *seen.queue.error);
   }
   if (seen.fleet.error) {
-    const std::string since = seen.fleet.age_ms ? fmt::format("; the workers above were seen {} before", span(*seen.fleet.age_ms)) : "";
+    const std::string since =
+        seen.fleet.age_ms ? fmt::format("; the workers above were seen {} before", span(*seen.fleet.age_ms)) : "";
     out.push_back("workers: " + *seen.fleet.error + since);
   } else if (!seen.fleet.age_ms) {
     out.emplace_back("workers: never read");

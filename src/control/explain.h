@@ -2,8 +2,8 @@
 #pragma once
 // Why a pool is as it is: one tick of the journal, told in the order in which it was decided.
 //
-// Pure, and from the journal alone, so that a decision of last night can be explained as well as the last one. Nothing is
-// guessed: what would change the number is found by deciding again with that one thing changed.
+// Pure, and from the journal alone, so that a decision of last night can be explained as well as the last one. Nothing
+// is guessed: what would change the number is found by deciding again with that one thing changed.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -43,15 +43,15 @@ struct Explanation {
   std::int64_t had = 0;        // useful workers before
   std::int64_t wants = 0;
   std::vector<SeenFact> seen;
-  std::string workers;                         // "12 workers: 11 busy, 1 starting"
-  std::optional<double> in_per_s, out_per_s;   // since an earlier tick
-  std::vector<std::string> waiting;            // workers that have not started, and why
-  std::vector<std::string> unknown;            // why something could not be read
-  std::vector<std::string> needed;             // the policy's arithmetic
-  std::vector<ExplainedClamp> clamps;          // in the order in which they changed the number
+  std::string workers;                        // "12 workers: 11 busy, 1 starting"
+  std::optional<double> in_per_s, out_per_s;  // since an earlier tick
+  std::vector<std::string> waiting;           // workers that have not started, and why
+  std::vector<std::string> unknown;           // why something could not be read
+  std::vector<std::string> needed;            // the policy's arithmetic
+  std::vector<ExplainedClamp> clamps;         // in the order in which they changed the number
   model::Plan plan;
   std::optional<ActRecord> did;
-  std::optional<std::int64_t> next_look_ms;    // after the tick; empty: adaptive
+  std::optional<std::int64_t> next_look_ms;  // after the tick; empty: adaptive
   std::vector<std::string> would_change;
   std::int64_t steady_ticks = 0;
   std::string steady_to;

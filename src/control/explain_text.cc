@@ -27,9 +27,13 @@ bool hidden_at(std::string_view text, std::size_t i) {
          (byte(i + 1) == 0x81 && last >= 0xA6 && last <= 0xA9);
 }
 
-bool continues(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
+bool continues(char c) {
+  return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U;
+}
 
-std::string span(std::int64_t ms) { return humane_duration(std::chrono::milliseconds{ms}); }
+std::string span(std::int64_t ms) {
+  return humane_duration(std::chrono::milliseconds{ms});
+}
 
 // What every value of a tick shares need not be said with each: only a reading older than this is worth its age.
 constexpr std::int64_t fresh_ms = 1000;
@@ -127,7 +131,8 @@ std::string change_text(const Explanation& e) {
     return fmt::format("{} is blind and stays at {}", pool, now);
   }
   if (e.word == "full" || e.word == "broken" || e.word == "paused") {
-    const std::string change = e.wants == e.had ? fmt::format("at {}", now) : fmt::format("and goes from {} to {}", e.had, now);
+    const std::string change =
+        e.wants == e.had ? fmt::format("at {}", now) : fmt::format("and goes from {} to {}", e.had, now);
     return fmt::format("{} is {} {}", pool, e.word, change);
   }
   if (e.wants > e.had) {
@@ -189,7 +194,9 @@ std::string clock_of(const std::string& at) {
   return time ? format_clock(*time) : "?";
 }
 
-std::string seconds(std::int64_t ms) { return fmt::format("{}.{:03}", ms / 1000, ms % 1000); }
+std::string seconds(std::int64_t ms) {
+  return fmt::format("{}.{:03}", ms / 1000, ms % 1000);
+}
 
 void append_list(std::string& out, std::string_view key, const std::vector<std::string>& items) {
   out += fmt::format(",\"{}\":[", key);

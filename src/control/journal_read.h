@@ -58,6 +58,8 @@ class Replay {
   explicit Replay(ReadSpec read_spec) : read_spec_(std::move(read_spec)) {}
   // The replayed tick of a tick line, nothing for other lines.
   [[nodiscard]] Result<std::optional<Replayed>> feed(const JournalLine& line);
+  // A line is missing: what deciding remembered is unknown until the next state line.
+  void gap() { state_.reset(); }
 
  private:
   ReadSpec read_spec_;

@@ -28,7 +28,9 @@ std::string_view front_text(std::string_view line, std::string_view key) {
   return end == std::string_view::npos ? std::string_view{} : front.substr(begin, end - begin);
 }
 
-std::string_view boot_of(std::string_view tick) { return tick.substr(0, tick.rfind('-')); }
+std::string_view boot_of(std::string_view tick) {
+  return tick.substr(0, tick.rfind('-'));
+}
 
 }  // namespace
 

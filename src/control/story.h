@@ -2,7 +2,8 @@
 #pragma once
 // Picks the ticks to explain, and what belongs to them, out of a journal's lines.
 //
-// Lines are kept as text and read only when asked for: a journal holds 64 MiB, an explanation needs a hundred lines of it.
+// Lines are kept as text and read only when asked for: a journal holds 64 MiB, an explanation needs a hundred lines of
+// it.
 #include <deque>
 #include <functional>
 #include <optional>

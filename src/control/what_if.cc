@@ -27,7 +27,9 @@ struct World {
   [[nodiscard]] std::int64_t workers() const { return decide().decision.workers; }
 };
 
-std::string then(std::int64_t workers) { return fmt::format("then {}", policy::workers(workers)); }
+std::string then(std::int64_t workers) {
+  return fmt::format("then {}", policy::workers(workers));
+}
 
 void no_failures(Observation& seen) {
   seen.starts.failed_in_a_row = 0;
@@ -137,7 +139,8 @@ void say_time(std::vector<std::string>& out, World world) {
   }
   const std::int64_t workers = world.workers();
   if (workers != world.seen.useful()) {
-    out.push_back(fmt::format("{} more of the same ({})", humane_duration(std::chrono::milliseconds{*again}), then(workers)));
+    out.push_back(
+        fmt::format("{} more of the same ({})", humane_duration(std::chrono::milliseconds{*again}), then(workers)));
   }
 }
 
@@ -186,7 +189,8 @@ void say_age(std::vector<std::string>& out, World world) {
 void say_leaving(std::vector<std::string>& out, const World& world) {
   const std::optional<Duration> idle = pool::idle_exit(world.spec);
   if (world.seen.live() > world.spec.workers.min && idle && !world.spec.workers.deployment) {
-    out.push_back(fmt::format("a queue that stays empty: workers leave by themselves after {}", humane_duration(*idle)));
+    out.push_back(
+        fmt::format("a queue that stays empty: workers leave by themselves after {}", humane_duration(*idle)));
   }
 }
 
