@@ -35,8 +35,12 @@ class Clock {
   virtual void wake_at(Time at, Resumer resumer) = 0;
 
   [[nodiscard]] Task<void> sleep_until(Time at);
-  [[nodiscard]] Task<void> sleep_for(Duration d) { return sleep_until(now() + d); }
-  [[nodiscard]] Deadline in(Duration d) const { return Deadline{now() + d}; }
+  [[nodiscard]] Task<void> sleep_for(Duration d) { return sleep_until(in(d).at); }
+  // Never past the end of time: a duration that would be is for ever.
+  [[nodiscard]] Deadline in(Duration d) const {
+    const Time from = now();
+    return Deadline{d >= Time::max() - from ? Time::max() : from + d};
+  }
 };
 
 // Sleepers ordered by time, then by arrival. Entries woken by somebody else are dropped when their number grows.

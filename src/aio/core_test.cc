@@ -37,6 +37,13 @@ TEST(VirtualClock, RunsAnHourInNoTimeAndInOrder) {
   EXPECT_EQ(clock.now() - start, 1h);
 }
 
+TEST(VirtualClock, ADeadlineBeyondTheEndOfTimeIsForEver) {
+  Loop loop;
+  VirtualClock clock(loop);
+  EXPECT_EQ(clock.in(Duration::max()).at, Time::max());
+  EXPECT_EQ(clock.in(1s).at, clock.now() + 1s);
+}
+
 TEST(RealClock, Sleeps) {
   Loop loop;
   RealClock clock(loop);

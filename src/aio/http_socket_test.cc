@@ -9,9 +9,11 @@
 #include <filesystem>
 #include <fstream>
 
+#include "aio/faults.h"
 #include "aio/http.h"
 #include "aio/stream.h"
 #include "aio/task_group.h"
+#include "aio/url.h"
 
 namespace sluice::aio::http {
 namespace {
@@ -114,6 +116,45 @@ TEST_F(SocketTest, SaysWhenNobodyListens) {
     const Result<Response> tcp = co_await client.send("http://127.0.0.1:1", Request{}, clock_.in(1s));
     EXPECT_EQ(tcp.error().what, "GET http://127.0.0.1:1: cannot connect: Connection refused");
   });
+}
+
+TEST_F(SocketTest, AnExchangeOverAUnixSocketIsRightOrAnErrorWhateverStepFails) {
+  const std::string path = folder_.path + "/s";
+  const std::string body(30'000, 'b');
+  const std::size_t steps = for_each_failure([&](Faults& faults) {
+    Loop loop;
+    VirtualClock clock(loop);  // timeouts cost no time; the socket is real
+    Server server(loop, clock, echo, {});
+    EXPECT_TRUE(server.listen_unix(path).has_value());
+    const Dial dial = [&](Url, Deadline deadline) -> Task<Result<std::unique_ptr<Stream>>> {
+      const Result<void> step = co_await connect_step(faults, clock, deadline);
+      if (!step) {
+        co_return step.error();
+      }
+      const Result<SocketAddress> address = unix_address(path);
+      Result<std::unique_ptr<Stream>> made = co_await connect_stream(loop, clock, *address, deadline);
+      if (!made) {
+        co_return made;
+      }
+      co_return with_faults(std::move(*made), faults, clock);
+    };
+    Client client(loop, clock, ClientOptions{.dial = dial});
+    const auto main = [&]() -> Task<void> {
+      TaskGroup group(loop, clock);
+      group.spawn(server.run());
+      Request request{.method = "POST", .target = "/x", .body = body};
+      const Result<Response> r = co_await client.send("unix:" + path, std::move(request), clock.in(10s));
+      if (faults.fault() == Fault::none || faults.fault() == Fault::one_byte || r) {
+        EXPECT_TRUE(r && r->body == "/x " + body) << fault_word(faults.fault());
+      } else {
+        EXPECT_EQ(r.error().code, Code::retry) << r.error().what;
+      }
+      group.cancel();
+      co_await group.join();
+    };
+    clock.run(main());
+  });
+  EXPECT_GE(steps, 3U);
 }
 
 }  // namespace
