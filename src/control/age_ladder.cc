@@ -50,12 +50,15 @@ std::optional<model::OldestAge> AgeLadder::climb(const model::Sample& sample) {
     not_empty_since_ = sample.ready->observed_at;  // a lower limit of what is known: seen non-empty from the first look
   }
   if (sample.oldest_age) {
+    told_before_ = true;
     return sample.oldest_age;
   }
   if (sample.ready->n == 0) {
     return model::OldestAge{Duration{0}, model::AgeKind::exact, sample.ready->observed_at};
   }
-  if (const auto estimated = estimate(*sample.ready)) {
+  // Redelivered messages are out of order, so no estimate is made for them. The bound counts while nobody consumes, which
+  // keeps them from waiting for ever below a threshold, and keeps a poison message from growing a busy pool.
+  if (const auto estimated = told_before_ ? std::nullopt : estimate(*sample.ready)) {
     return estimated;
   }
   return model::OldestAge{sample.ready->observed_at - *not_empty_since_, model::AgeKind::bound, sample.ready->observed_at};

@@ -124,6 +124,19 @@ TEST(AgeLadder, EstimatesFromCumulativeCounts) {
   }
 }
 
+TEST(AgeLadder, TakesTheBoundWhenOnlyRedeliveredMessagesWait) {
+  AgeLadder ladder;
+  model::Sample fresh = sample_of(1, t0);
+  fresh.oldest_age = model::OldestAge{1s, model::AgeKind::exact, t0};
+  fresh.published_n = model::Reading{5, t0};
+  (void)ladder.climb(fresh);
+  model::Sample redelivered = sample_of(1, t0 + 20s);
+  redelivered.published_n = model::Reading{5, t0 + 20s};
+  const auto age = ladder.climb(redelivered);
+  EXPECT_EQ(age->kind, model::AgeKind::bound);
+  EXPECT_EQ(age->age, 20s);
+}
+
 TEST(AgeLadder, FallsBackToTheBoundSinceItWasLastEmpty) {
   AgeLadder ladder;
   EXPECT_EQ(ladder.climb(sample_of(0, t0))->age, 0s);

@@ -38,7 +38,7 @@ struct Sample {
   std::optional<Reading> delayed;      // to be retried later
   std::optional<Reading> dead;         // in the dead letters
   std::optional<Reading> consumers;
-  std::optional<OldestAge> oldest_age;  // of the oldest ready message that was never delivered before; 0 when none waits
+  std::optional<OldestAge> oldest_age;  // of the oldest ready message never delivered before; 0: the queue is empty
   std::optional<Reading> published_n;   // cumulative
   std::optional<Reading> acked_n;       // cumulative
 };

@@ -356,14 +356,19 @@ model::Sample MemoryBroker::State::sample() {
   };
   const auto at = [this](Place place) { return counts[static_cast<std::size_t>(place)]; };
   const std::uint64_t flying = at(Place::held) + at(Place::running);
-  const Duration age = fresh.empty() ? Duration{0} : now - fresh.front()->since;
+  // When only redelivered messages wait, the age of the oldest is not known: 0 would say that nothing waits.
+  std::optional<model::OldestAge> oldest;
+  if (!fresh.empty() || at(Place::ready) == 0) {
+    const Duration age = fresh.empty() ? Duration{0} : now - fresh.front()->since;
+    oldest = model::OldestAge{.age = age, .kind = model::AgeKind::exact, .observed_at = now};
+  }
   return model::Sample{.ready = reading(at(Place::ready)),
                        .in_flight = reading(flying),
                        .total = reading(at(Place::ready) + flying),
                        .delayed = reading(at(Place::delayed)),
                        .dead = reading(at(Place::dead)),
                        .consumers = reading(static_cast<std::uint64_t>(consumers)),
-                       .oldest_age = model::OldestAge{.age = age, .kind = model::AgeKind::exact, .observed_at = now},
+                       .oldest_age = oldest,
                        .published_n = reading(published_n),
                        .acked_n = reading(at(Place::done))};
 }

@@ -362,19 +362,23 @@ aio::Task<void> Runtime::leave() {
   while (receiving_) {
     co_await changed_.wait(aio::Deadline{});
   }
-  co_await cancel_consumer();
-  co_await take_leftovers();
+  const bool cancelled = co_await cancel_consumer();
+  if (cancelled) {
+    co_await take_leftovers();
+  }
   co_await settle_all();
 }
 
-aio::Task<void> Runtime::cancel_consumer() {
+aio::Task<bool> Runtime::cancel_consumer() {
   const Duration timeout = context_.stopping ? stop_timeout : call_timeout;
   const aio::Deadline deadline = clock_.in(timeout);
   const Result<void> cancelled = co_await receiver_.cancel(deadline);
   if (!cancelled) {
-    // What it may still have sent is requeued by close().
+    // Still consuming, perhaps: what is handed back would come again at once, for ever. What it may still have sent is
+    // requeued by close().
     observer_.trouble(cancelled.error().what);
   }
+  co_return cancelled.has_value();
 }
 
 // What arrived between the last look and the end of consuming is handled like everything else, or requeued in a drain.

@@ -85,7 +85,7 @@ class Runtime {
   aio::Task<bool> open();
   aio::Task<void> consume();
   aio::Task<void> leave();
-  aio::Task<void> cancel_consumer();
+  aio::Task<bool> cancel_consumer();
   aio::Task<void> take_leftovers();
   aio::Task<void> settle_all();
   aio::Task<void> close();

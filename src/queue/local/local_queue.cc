@@ -126,14 +126,19 @@ class LocalSource final : public BacklogSource {
   static model::Sample read(const Seen& seen) {
     const auto reading = [&](std::int64_t n) { return model::Reading{.n = n, .observed_at = seen.at}; };
     const Counters& c = seen.counters;
+    // When only redelivered messages wait, the age of the oldest is not known: 0 would say that nothing waits.
+    std::optional<model::OldestAge> oldest;
+    if (seen.oldest || c.ready == 0) {
+      oldest = model::OldestAge{
+          .age = seen.oldest.value_or(Duration{0}), .kind = model::AgeKind::exact, .observed_at = seen.at};
+    }
     return model::Sample{.ready = reading(c.ready),
                          .in_flight = reading(c.in_flight),
                          .total = reading(c.ready + c.in_flight),
                          .delayed = reading(c.delayed),
                          .dead = reading(c.dead),
                          .consumers = reading(seen.consumers),
-                         .oldest_age = model::OldestAge{.age = seen.oldest.value_or(Duration{0}),
-                                                        .kind = model::AgeKind::exact, .observed_at = seen.at},
+                         .oldest_age = oldest,
                          .published_n = reading(c.published_n),
                          .acked_n = reading(c.acked_n)};
   }
