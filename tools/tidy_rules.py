@@ -18,7 +18,7 @@ CALLS = [
     Rule("clock",
          r"\b(?:system_clock|steady_clock|high_resolution_clock)\s*::\s*now\b"
          r"|\b(?:clock_gettime|gettimeofday)\s*\(|(?<![\w.>:])time\s*\(\s*(?:nullptr|NULL|0|&)",
-         ["aio", "app", "bench"], "take the time from the aio::Clock you were given",
+         ["aio", "app", "bench", "sim/seeds_main.cc"], "take the time from the aio::Clock you were given",
          ["auto t = std::chrono::system_clock::now();", "auto t = steady_clock::now();", "long t = time(nullptr);"]),
     Rule("random",
          r"\brandom_device\b|\bstd\s*::\s*rand\b|(?<![\w.>:])s?rand\s*\(|\bgetrandom\s*\(|\bgetentropy\s*\(",

@@ -62,7 +62,9 @@ struct RealClock::Timer {
   RealClock* owner = nullptr;
 };
 
-RealClock::RealClock(Loop& loop) : timer_(std::make_shared<Timer>(loop.context())) { timer_->owner = this; }
+RealClock::RealClock(Loop& loop) : timer_(std::make_shared<Timer>(loop.context())) {
+  timer_->owner = this;
+}
 
 RealClock::~RealClock() {
   timer_->owner = nullptr;

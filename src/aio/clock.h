@@ -31,7 +31,8 @@ class Clock {
   [[nodiscard]] virtual Time now() const = 0;
   // For people and for the wire; never subtracted to decide anything.
   [[nodiscard]] virtual WallTime wall() const = 0;
-  // Wakes `resumer` with Wake::timeout at `at` unless somebody did before. Waiters of one instant wake in order of calls.
+  // Wakes `resumer` with Wake::timeout at `at` unless somebody did before. Waiters of one instant wake in order of
+  // calls.
   virtual void wake_at(Time at, Resumer resumer) = 0;
 
   [[nodiscard]] Task<void> sleep_until(Time at);
@@ -89,8 +90,8 @@ class VirtualClock final : public Clock {
   [[nodiscard]] WallTime wall() const override;
   void wake_at(Time at, Resumer resumer) override { heap_.push(at, std::move(resumer)); }
 
-  // Runs `main` to its end. Between instants, when nothing is ready, `between` (if any) is called: a simulation checks its
-  // invariants there. Bug (check) when nothing is ready and nobody sleeps: the program waits for ever.
+  // Runs `main` to its end. Between instants, when nothing is ready, `between` (if any) is called: a simulation checks
+  // its invariants there. Bug (check) when nothing is ready and nobody sleeps: the program waits for ever.
   void run(Task<void> main, const std::function<void()>& between = nullptr);
   // Moves the wall clock against the monotonic one, to show that nothing depends on it.
   void skew(std::chrono::milliseconds by) { skew_ += by; }

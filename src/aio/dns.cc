@@ -27,7 +27,8 @@ constexpr std::size_t addresses_max = 32;
 
 bool is_literal(const std::string& text) {
   std::array<unsigned char, 16> ignored{};
-  return ::inet_pton(AF_INET, text.c_str(), ignored.data()) == 1 || ::inet_pton(AF_INET6, text.c_str(), ignored.data()) == 1;
+  return ::inet_pton(AF_INET, text.c_str(), ignored.data()) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), ignored.data()) == 1;
 }
 
 bool same_name(std::string_view a, std::string_view b) {
@@ -41,7 +42,8 @@ class Query {
   Query(Loop& loop, Clock& clock) : loop_(loop), changed_(clock) {}
   Query(const Query&) = delete;
   Query& operator=(const Query&) = delete;
-  // Ends an unanswered question: c-ares answers it as destroyed and closes its sockets, while everything here still lives.
+  // Ends an unanswered question: c-ares answers it as destroyed and closes its sockets, while everything here still
+  // lives.
   ~Query() {
     if (channel_ != nullptr) {
       ares_destroy(channel_);
@@ -136,32 +138,34 @@ void Query::arm(const std::shared_ptr<Socket>& socket, std::size_t way) {
     return;
   }
   using Descriptor = asio::posix::descriptor_base;
-  socket->descriptor.async_wait(way == 0 ? Descriptor::wait_read : Descriptor::wait_write,
-                                [socket, way](const boost::system::error_code&) {
-                                  socket->armed[way] = false;
-                                  Query* const query = socket->owner;
-                                  if (query == nullptr) {
-                                    return;
-                                  }
-                                  const ares_socket_t fd = socket->descriptor.native_handle();
-                                  ares_process_fd(query->channel_, way == 0 ? fd : ARES_SOCKET_BAD,
-                                                  way == 1 ? fd : ARES_SOCKET_BAD);
-                                  // The question may be answered by now, and the socket closed with it.
-                                  if (socket->owner != nullptr) {
-                                    arm(socket, way);
-                                  }
-                                });
+  socket->descriptor.async_wait(
+      way == 0 ? Descriptor::wait_read : Descriptor::wait_write, [socket, way](const boost::system::error_code&) {
+        socket->armed[way] = false;
+        Query* const query = socket->owner;
+        if (query == nullptr) {
+          return;
+        }
+        const ares_socket_t fd = socket->descriptor.native_handle();
+        ares_process_fd(query->channel_, way == 0 ? fd : ARES_SOCKET_BAD, way == 1 ? fd : ARES_SOCKET_BAD);
+        // The question may be answered by now, and the socket closed with it.
+        if (socket->owner != nullptr) {
+          arm(socket, way);
+        }
+      });
 }
 
 void Query::on_answer(void* self, int status, int, ares_addrinfo* answer) {
   Query& query = *static_cast<Query*>(self);
   query.status_ = status;
-  for (const ares_addrinfo_node* node = answer == nullptr ? nullptr : answer->nodes; node != nullptr; node = node->ai_next) {
+  for (const ares_addrinfo_node* node = answer == nullptr ? nullptr : answer->nodes; node != nullptr;
+       node = node->ai_next) {
     std::array<char, INET6_ADDRSTRLEN> text{};
-    const void* const bytes = node->ai_family == AF_INET6
-                                  ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6*>(node->ai_addr)->sin6_addr)
-                                  : static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(node->ai_addr)->sin_addr);
-    if (query.addresses_.size() < addresses_max && ::inet_ntop(node->ai_family, bytes, text.data(), text.size()) != nullptr) {
+    const void* const bytes =
+        node->ai_family == AF_INET6
+            ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6*>(node->ai_addr)->sin6_addr)
+            : static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(node->ai_addr)->sin_addr);
+    if (query.addresses_.size() < addresses_max &&
+        ::inet_ntop(node->ai_family, bytes, text.data(), text.size()) != nullptr) {
       query.addresses_.emplace_back(text.data());
     }
   }
@@ -198,13 +202,19 @@ Task<Result<std::vector<std::string>>> Query::ask(std::string host, Clock& clock
 
 Error Query::explain(const std::string& host) const {
   switch (*status_) {
-    case ARES_ENOTFOUND: return Error{Code::retry, fmt::format("{}: no such name", host)};
+    case ARES_ENOTFOUND:
+      return Error{Code::retry, fmt::format("{}: no such name", host)};
     case ARES_SUCCESS:
-    case ARES_ENODATA: return Error{Code::retry, fmt::format("{}: the name has no address", host)};
-    case ARES_ETIMEOUT: return Error{Code::retry, fmt::format("{}: the name server did not answer in time", host)};
-    case ARES_ECONNREFUSED: return Error{Code::retry, fmt::format("{}: no name server answers", host)};
-    case ARES_EBADNAME: return Error{Code::invalid, fmt::format("{}: not a name", host.substr(0, 80))};
-    default: return Error{Code::retry, fmt::format("{}: {}", host, ares_strerror(*status_))};
+    case ARES_ENODATA:
+      return Error{Code::retry, fmt::format("{}: the name has no address", host)};
+    case ARES_ETIMEOUT:
+      return Error{Code::retry, fmt::format("{}: the name server did not answer in time", host)};
+    case ARES_ECONNREFUSED:
+      return Error{Code::retry, fmt::format("{}: no name server answers", host)};
+    case ARES_EBADNAME:
+      return Error{Code::invalid, fmt::format("{}: not a name", host.substr(0, 80))};
+    default:
+      return Error{Code::retry, fmt::format("{}: {}", host, ares_strerror(*status_))};
   }
 }
 
@@ -234,7 +244,8 @@ Task<Result<std::vector<std::string>>> Resolver::resolve(std::string host, Deadl
     co_return std::vector<std::string>{host};
   }
   if (host.empty() || host.size() > 253) {
-    co_return Error{Code::invalid, fmt::format("\"{}\": not a name; accepted: 1 to 253 characters", host.substr(0, 80))};
+    co_return Error{Code::invalid,
+                    fmt::format("\"{}\": not a name; accepted: 1 to 253 characters", host.substr(0, 80))};
   }
   std::ifstream file(options_.hosts_file);
   const std::string text{std::istreambuf_iterator<char>(file), {}};

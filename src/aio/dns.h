@@ -22,11 +22,12 @@ struct ResolverOptions {
 class Resolver {
  public:
   // The configuration is read anew for every name: a machine changes its network, a scaler is not restarted for it.
-  Resolver(Loop& loop, Clock& clock, ResolverOptions options = {}) : loop_(loop), clock_(clock), options_(std::move(options)) {}
+  Resolver(Loop& loop, Clock& clock, ResolverOptions options = {})
+      : loop_(loop), clock_(clock), options_(std::move(options)) {}
 
-  // IP literals, best first (RFC 6724), at least one and at most 32. A literal is its own answer; then /etc/hosts; then the
-  // servers with the search domains. Code::retry always, but the text says whether the name does not exist, has no address,
-  // was not answered in time or nobody answers at all; Code::invalid for what cannot be a name.
+  // IP literals, best first (RFC 6724), at least one and at most 32. A literal is its own answer; then /etc/hosts; then
+  // the servers with the search domains. Code::retry always, but the text says whether the name does not exist, has no
+  // address, was not answered in time or nobody answers at all; Code::invalid for what cannot be a name.
   [[nodiscard]] Task<Result<std::vector<std::string>>> resolve(std::string host, Deadline deadline);
 
  private:

@@ -31,7 +31,8 @@ struct Record {
 // A name server on loopback, as much of one as a question needs (RFC 1035).
 class NameServer {
  public:
-  NameServer(Loop& loop, Clock& clock) : socket_(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)), loop_(loop), clock_(clock) {
+  NameServer(Loop& loop, Clock& clock)
+      : socket_(::socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)), loop_(loop), clock_(clock) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -47,7 +48,8 @@ class NameServer {
       std::array<char, 512> packet{};
       sockaddr_in from{};
       socklen_t length = sizeof from;
-      const ssize_t n = ::recvfrom(socket_.get(), packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
+      const ssize_t n =
+          ::recvfrom(socket_.get(), packet.data(), packet.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
       if (n < 0) {
         co_await watch.readable(Deadline{});
         continue;
@@ -89,7 +91,8 @@ class NameServer {
       std::array<char, 16> bytes{};
       const std::size_t size = v6 ? 16 : 4;
       EXPECT_EQ(::inet_pton(v6 ? AF_INET6 : AF_INET, address.c_str(), bytes.data()), 1);
-      out += std::string("\xc0\x0c\0", 3) + (v6 ? '\x1c' : '\x01') + std::string("\0\1\0\0\0\x3c\0", 7) + static_cast<char>(size);
+      out += std::string("\xc0\x0c\0", 3) + (v6 ? '\x1c' : '\x01') + std::string("\0\1\0\0\0\x3c\0", 7) +
+             static_cast<char>(size);
       out += std::string(bytes.data(), size);
     }
     return out;
@@ -151,7 +154,8 @@ TEST_F(ResolverTest, ALiteralAsksNobody) {
 
 TEST_F(ResolverTest, TheHostsFileComesFirst) {
   const std::string path = testing::TempDir() + fmt::format("sluice-hosts-{}", ::getpid());
-  std::ofstream(path) << "# comment\n127.0.0.7 Broker other # broker2\n::7 broker\nnot-an-address broker\n127.0.0.7 broker\n";
+  std::ofstream(path)
+      << "# comment\n127.0.0.7 Broker other # broker2\n::7 broker\nnot-an-address broker\n127.0.0.7 broker\n";
   options_.hosts_file = path;
   EXPECT_THAT(*resolve("brokeR."), ElementsAre("127.0.0.7", "::7"));
   EXPECT_THAT(*resolve("other"), ElementsAre("127.0.0.7"));

@@ -10,8 +10,12 @@
 namespace sluice::aio {
 namespace {
 
-Error cut_error() { return Error{Code::retry, "connection cut: injected"}; }
-Error late_error() { return Error{Code::retry, "nothing came in time: injected"}; }
+Error cut_error() {
+  return Error{Code::retry, "connection cut: injected"};
+}
+Error late_error() {
+  return Error{Code::retry, "nothing came in time: injected"};
+}
 
 class FaultyStream final : public Stream {
  public:
@@ -20,11 +24,20 @@ class FaultyStream final : public Stream {
 
   Task<Result<std::size_t>> read_some(std::span<char> into, Deadline deadline) override {
     switch (faults_.next()) {
-      case Fault::none: break;
-      case Fault::one_byte: into = into.first(1); break;
-      case Fault::reset: below_->cut(); co_return cut_error();
-      case Fault::end: below_->cut(); co_return std::size_t{0};
-      case Fault::stall: co_await clock_.sleep_until(deadline.at); co_return late_error();
+      case Fault::none:
+        break;
+      case Fault::one_byte:
+        into = into.first(1);
+        break;
+      case Fault::reset:
+        below_->cut();
+        co_return cut_error();
+      case Fault::end:
+        below_->cut();
+        co_return std::size_t{0};
+      case Fault::stall:
+        co_await clock_.sleep_until(deadline.at);
+        co_return late_error();
     }
     Result<std::size_t> n = co_await below_->read_some(into, deadline);
     co_return n;
@@ -131,11 +144,16 @@ class MemoryStream final : public Stream {
 
 std::string_view fault_word(Fault fault) {
   switch (fault) {
-    case Fault::none: return "none";
-    case Fault::reset: return "reset";
-    case Fault::end: return "end";
-    case Fault::stall: return "stall";
-    case Fault::one_byte: return "one byte";
+    case Fault::none:
+      return "none";
+    case Fault::reset:
+      return "reset";
+    case Fault::end:
+      return "end";
+    case Fault::stall:
+      return "stall";
+    case Fault::one_byte:
+      return "one byte";
   }
   return "none";
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Breaks every step of an exchange once. A step is a connect, a read or a write; each is failed in every way that a network
-// has, in a run of its own. The exchange must then end with an error or with the right answer, never with a wrong one and
-// never not at all. Part of the library and not of one test, because every protocol is tested with it.
+// Breaks every step of an exchange once. A step is a connect, a read or a write; each is failed in every way that a
+// network has, in a run of its own. The exchange must then end with an error or with the right answer, never with a
+// wrong one and never not at all. Part of the library and not of one test, because every protocol is tested with it.
 #include <cstddef>
 #include <functional>
 #include <memory>

@@ -69,7 +69,8 @@ struct Watch::Impl {
                                 [impl, way](const boost::system::error_code& ec) {
                                   Direction& direction = impl->directions[way];
                                   direction.armed = false;
-                                  // Any other error means "cannot be polled": ready, the system call says what is wrong.
+                                  // Any other error means "cannot be polled": ready, the system call says what is
+                                  // wrong.
                                   if (ec != asio::error::operation_aborted && direction.waiter) {
                                     direction.waiter->wake(Wake::ready);
                                   }
@@ -102,10 +103,15 @@ Watch::~Watch() {
   }
 }
 
-Task<Wake> Watch::readable(Deadline deadline) { return Impl::wait(impl_, Impl::in, deadline); }
-Task<Wake> Watch::writable(Deadline deadline) { return Impl::wait(impl_, Impl::out, deadline); }
+Task<Wake> Watch::readable(Deadline deadline) {
+  return Impl::wait(impl_, Impl::in, deadline);
+}
+Task<Wake> Watch::writable(Deadline deadline) {
+  return Impl::wait(impl_, Impl::out, deadline);
+}
 
-Task<Result<void>> write_all(Loop& loop, Clock& clock, int fd, std::string bytes, bool closed_is_fine, Deadline deadline) {
+Task<Result<void>> write_all(Loop& loop, Clock& clock, int fd, std::string bytes, bool closed_is_fine,
+                             Deadline deadline) {
   const Result<void> set = set_nonblocking(fd);
   if (!set) {
     co_return set;

@@ -39,9 +39,9 @@ struct Pipe {
 // O_NONBLOCK on the open file description, so on every descriptor that shares it.
 [[nodiscard]] Result<void> set_nonblocking(int fd);
 
-// Awaits readiness of a pollable descriptor (pipe, socket, inotify, pidfd, terminal). The descriptor stays the caller's and
-// must stay open as long as the Watch lives. One waiter per direction, one Watch per descriptor. A descriptor that cannot
-// be polled (a regular file), is broken or was hung up is always ready: the system call that follows says why.
+// Awaits readiness of a pollable descriptor (pipe, socket, inotify, pidfd, terminal). The descriptor stays the caller's
+// and must stay open as long as the Watch lives. One waiter per direction, one Watch per descriptor. A descriptor that
+// cannot be polled (a regular file), is broken or was hung up is always ready: the system call that follows says why.
 class Watch {
  public:
   Watch(Loop& loop, Clock& clock, int fd);
@@ -54,12 +54,13 @@ class Watch {
   std::shared_ptr<Impl> impl_;
 };
 
-// Writes all of `bytes` to a pipe or socket, which is made non-blocking, waiting as needed. A reader that closed its end is
-// success (an unread body is fine) when `closed_is_fine`, else Code::gone. Code::retry at the deadline: how much was written
-// by then is unknown to the caller. Requires: ignore_sigpipe().
+// Writes all of `bytes` to a pipe or socket, which is made non-blocking, waiting as needed. A reader that closed its
+// end is success (an unread body is fine) when `closed_is_fine`, else Code::gone. Code::retry at the deadline: how much
+// was written by then is unknown to the caller. Requires: ignore_sigpipe().
 [[nodiscard]] Task<Result<void>> write_all(Loop& loop, Clock& clock, int fd, std::string bytes, bool closed_is_fine,
                                            Deadline deadline);
 // The next bytes, at most `most` of them, empty at the end of the stream. Code::retry at the deadline.
-[[nodiscard]] Task<Result<std::string>> read_some(Loop& loop, Clock& clock, int fd, std::size_t most, Deadline deadline);
+[[nodiscard]] Task<Result<std::string>> read_some(Loop& loop, Clock& clock, int fd, std::size_t most,
+                                                  Deadline deadline);
 
 }  // namespace sluice::aio

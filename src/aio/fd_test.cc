@@ -129,7 +129,9 @@ TEST(SignalsDeathTest, EndTheProcessAgainAfterwards) {
   const auto after = [] {
     Loop loop;
     RealClock clock(loop);
-    { const Signals signals(loop, clock, {SIGUSR1}); }
+    {
+      const Signals signals(loop, clock, {SIGUSR1});
+    }
     ::raise(SIGUSR1);
   };
   EXPECT_EXIT(after(), testing::KilledBySignal(SIGUSR1), "");

@@ -42,11 +42,11 @@ struct Response {
 using Dial = std::function<Task<Result<std::unique_ptr<Stream>>>(Url, Deadline)>;
 
 struct ClientOptions {
-  TlsOptions tls = {};  // for https URLs
-  std::size_t body_max = 16U << 20U;  // chosen: a page of 500 Jobs is 5 MB
+  TlsOptions tls = {};                    // for https URLs
+  std::size_t body_max = 16U << 20U;      // chosen: a page of 500 Jobs is 5 MB
   std::size_t idle_connections_max = 32;  // kept open in all
-  // Longest rest of a connection that is used again. Chosen: servers close after 5 s (node) to 75 s (nginx); a Keep-Alive
-  // field of the answer shortens it.
+  // Longest rest of a connection that is used again. Chosen: servers close after 5 s (node) to 75 s (nginx); a
+  // Keep-Alive field of the answer shortens it.
   Duration idle_max = std::chrono::seconds{15};
   Dial dial = {};  // empty: by name, address or path of a socket
 };
@@ -55,13 +55,14 @@ class Client {
  public:
   Client(Loop& loop, Clock& clock, ClientOptions options);
   ~Client();
-  // One exchange with "http://host:port", "https://host:port" or "unix:/path/of/socket"; never follows a redirect. Any status is a Response. Error codes: retry (unreachable, cut off, deadline),
-  // invalid (not a URL, answer is not HTTP or beyond a limit), denied (certificate). The error names the host, never
-  // credentials. An exchange on a kept connection that was closed before the first byte of the answer is sent once more on
-  // a new one, for GET and HEAD alone.
+  // One exchange with "http://host:port", "https://host:port" or "unix:/path/of/socket"; never follows a redirect. Any
+  // status is a Response. Error codes: retry (unreachable, cut off, deadline), invalid (not a URL, answer is not HTTP
+  // or beyond a limit), denied (certificate). The error names the host, never credentials. An exchange on a kept
+  // connection that was closed before the first byte of the answer is sent once more on a new one, for GET and HEAD
+  // alone.
   [[nodiscard]] Task<Result<Response>> send(std::string base_url, Request request, Deadline deadline);
-  // Makes sure that a connection stands, which the next send() takes. Tells a server that nobody reaches from one that got
-  // the request and broke. Errors as above.
+  // Makes sure that a connection stands, which the next send() takes. Tells a server that nobody reaches from one that
+  // got the request and broke. Errors as above.
   [[nodiscard]] Task<Result<void>> reach(std::string base_url, Deadline deadline);
 
  private:
@@ -95,7 +96,8 @@ class Server {
   [[nodiscard]] Result<void> listen_unix(const std::string& path);
   // Serves what was listened to, until cancelled; then open exchanges are cut.
   [[nodiscard]] Task<void> run();
-  // Serves one connection made elsewhere (TLS, memory) until it ends. `peer` is what its limit is counted by; empty: none.
+  // Serves one connection made elsewhere (TLS, memory) until it ends. `peer` is what its limit is counted by; empty:
+  // none.
   [[nodiscard]] Task<void> serve(std::unique_ptr<Stream> stream, std::string peer);
 
  private:

@@ -40,8 +40,8 @@ Duration keep_time(const Response& response, Duration longest) {
   return longest;
 }
 
-// Writes the request and reads the answer. A failed write is not the end yet: a server that refuses a body early has sent
-// its reason before it closed.
+// Writes the request and reads the answer. A failed write is not the end yet: a server that refuses a body early has
+// sent its reason before it closed.
 Task<Exchange> run_exchange(Stream& stream, std::string_view bytes, Parser parser, Deadline deadline) {
   Exchange out{.response = Error{Code::retry, "closed without an answer"}};
   const Result<void> sent = co_await stream.write_all(bytes, deadline);
@@ -99,7 +99,7 @@ struct Client::Impl {
   ClientOptions options;
   Resolver resolver;
   std::optional<Result<TlsContext>> tls;  // made for the first https URL
-  std::list<Kept> kept;  // least recently used first
+  std::list<Kept> kept;                   // least recently used first
 };
 
 std::unique_ptr<Stream> Client::Impl::take_kept(const std::string& base) {

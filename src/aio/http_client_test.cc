@@ -65,8 +65,8 @@ struct Joined {
   Loop loop;
   VirtualClock clock{loop};
   Server server{loop, clock, [this](Request r) { return handle(std::move(r)); }, {}};
-  std::unique_ptr<Client> client_ = std::make_unique<Client>(
-      loop, clock, ClientOptions{.dial = [this](const Url&, Deadline d) { return dial(d); }});
+  std::unique_ptr<Client> client_ =
+      std::make_unique<Client>(loop, clock, ClientOptions{.dial = [this](const Url&, Deadline d) { return dial(d); }});
   Client& client = *client_;
   TaskGroup group{loop, clock};
   std::vector<std::string> seen;
@@ -78,7 +78,8 @@ TEST(HttpExchange, IsRightOrAnErrorWhateverStepFails) {
   for (const Request& request : {Request{.target = "/x"}, Request{.method = "POST", .target = "/x", .body = body}}) {
     for (const bool server_side : {false, true}) {
       const std::size_t steps = for_each_failure([&](Faults& faults) {
-        SCOPED_TRACE(fmt::format("{} {} {}", request.method, server_side ? "server" : "client", fault_word(faults.fault())));
+        SCOPED_TRACE(
+            fmt::format("{} {} {}", request.method, server_side ? "server" : "client", fault_word(faults.fault())));
         Joined joined(faults, server_side);
         joined.run(request);
         for (const std::string& seen : joined.seen) {
@@ -115,7 +116,8 @@ std::string against(const std::string& answer, bool then_close, Duration within 
   Client client(loop, clock, ClientOptions{.body_max = 100, .dial = dial});
   const auto main = [&]() -> Task<void> {
     const Result<Response> r = co_await client.send("http://h", Request{}, clock.in(within));
-    out = r ? fmt::format("{} {}", r->status, r->body) : fmt::format("{}: {}", code_word(r.error().code), r.error().what);
+    out =
+        r ? fmt::format("{} {}", r->status, r->body) : fmt::format("{}: {}", code_word(r.error().code), r.error().what);
     co_await group.join();
   };
   clock.run(main());
@@ -125,10 +127,12 @@ std::string against(const std::string& answer, bool then_close, Duration within 
 TEST(HttpClient, NamesWhatIsWrongWithAnAnswer) {
   EXPECT_EQ(against("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", false), "200 ab");
   EXPECT_EQ(against("HTTP/1.1 200 OK\r\n\r\nab", true), "200 ab");
-  EXPECT_EQ(against("HTTP/1.1 302 Found\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n", false), "302 ") << "not followed";
+  EXPECT_EQ(against("HTTP/1.1 302 Found\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n", false), "302 ")
+      << "not followed";
   EXPECT_EQ(against("", true), "retry: GET http://h:80: closed without an answer");
   EXPECT_EQ(against("", false), "retry: GET http://h:80: nothing came in time");
-  EXPECT_EQ(against("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", true), "retry: GET http://h:80: the answer was cut off");
+  EXPECT_EQ(against("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", true),
+            "retry: GET http://h:80: the answer was cut off");
   EXPECT_EQ(against("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", true),
             "retry: GET http://h:80: the answer was cut off");
   EXPECT_EQ(against("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", false),
@@ -192,9 +196,10 @@ TEST_F(ClientTest, KeepsAConnectionForTheNextRequestAndNotForEver) {
 }
 
 TEST_F(ClientTest, HoldsToWhatTheServerSaysOfTheConnection) {
-  for (const std::string& answer : {std::string("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
-                                    std::string("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: timeout=1\r\n\r\n"),
-                                    std::string("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"), ok + "HTTP/1.1 200 stray"}) {
+  for (const std::string& answer :
+       {std::string("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+        std::string("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nKeep-Alive: timeout=1\r\n\r\n"),
+        std::string("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"), ok + "HTTP/1.1 200 stray"}) {
     script_ = {{answer}};
     dials_ = 0;
     run([&](Client& client) -> Task<void> {
@@ -222,12 +227,14 @@ TEST_F(ClientTest, SendsAGetOnceMoreWhenTheKeptConnectionWasClosedAndAPostNever)
 
 TEST_F(ClientTest, KeepsNoMoreConnectionsThanAsked) {
   script_ = {{ok, ok}};
-  run([&](Client& client) -> Task<void> {
-    for (const char* host : {"http://a", "http://b", "http://b", "http://a"}) {
-      const Result<Response> r = co_await client.send(host, Request{}, clock_.in(1s));
-      EXPECT_TRUE(r.has_value());
-    }
-  }, 1);
+  run(
+      [&](Client& client) -> Task<void> {
+        for (const char* host : {"http://a", "http://b", "http://b", "http://a"}) {
+          const Result<Response> r = co_await client.send(host, Request{}, clock_.in(1s));
+          EXPECT_TRUE(r.has_value());
+        }
+      },
+      1);
   EXPECT_EQ(dials_, 3U) << "a, b, and a again";
 }
 

@@ -17,7 +17,8 @@ bool is_of_the_wire(const std::string& name) {
 }
 
 bool is_target(std::string_view target) {
-  return target.starts_with('/') && std::ranges::all_of(target, [](char c) { return c > ' ' && c < '\x7f' && c != '#'; });
+  return target.starts_with('/') &&
+         std::ranges::all_of(target, [](char c) { return c > ' ' && c < '\x7f' && c != '#'; });
 }
 
 }  // namespace
@@ -27,7 +28,8 @@ Result<std::string> format_request(const Request& request, std::string_view host
     return Error{Code::invalid, "the method of a request is not a word"};
   }
   if (!is_target(request.target)) {
-    return Error{Code::invalid, "the target of a request must begin with / and have no blanks, # or unprintable characters"};
+    return Error{Code::invalid,
+                 "the target of a request must begin with / and have no blanks, # or unprintable characters"};
   }
   std::string out = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n", request.method, request.target, host);
   for (const auto& [name, value] : request.headers) {
@@ -49,10 +51,10 @@ Result<std::string> format_request(const Request& request, std::string_view host
 }
 
 std::string format_response(const Response& response, bool keep_alive, bool head_request) {
-  const bool valid = response.status >= 200 && response.status <= 599 &&
-                     std::ranges::all_of(response.headers, [](const auto& field) {
-                       return is_token(field.first) && is_field_value(field.second);
-                     });
+  const bool valid =
+      response.status >= 200 && response.status <= 599 && std::ranges::all_of(response.headers, [](const auto& field) {
+        return is_token(field.first) && is_field_value(field.second);
+      });
   if (!valid) {
     return format_response(Response{.status = 500, .headers = {}, .body = {}}, keep_alive, head_request);
   }
@@ -75,29 +77,52 @@ std::string format_response(const Response& response, bool keep_alive, bool head
 
 std::string_view reason_phrase(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 505: return "HTTP Version Not Supported";
-    default: return "Unknown";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
+    case 204:
+      return "No Content";
+    case 304:
+      return "Not Modified";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Unknown";
   }
 }
 

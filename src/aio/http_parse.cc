@@ -16,7 +16,9 @@ constexpr std::size_t chunk_line_max = 256;
 // Answers of 1xx before the one that counts. Chosen: a server sends one or two.
 constexpr int interim_max = 16;
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 bool equals(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
@@ -30,7 +32,9 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t") - first + 1);
 }
 
-Refusal refuse(std::string what, int status = 400) { return Refusal{.status = status, .what = std::move(what)}; }
+Refusal refuse(std::string what, int status = 400) {
+  return Refusal{.status = status, .what = std::move(what)};
+}
 
 bool is_control(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -66,7 +70,9 @@ bool is_token(std::string_view text) {
   });
 }
 
-bool is_field_value(std::string_view text) { return std::ranges::none_of(text, is_control); }
+bool is_field_value(std::string_view text) {
+  return std::ranges::none_of(text, is_control);
+}
 
 std::vector<std::string> field_items(std::string_view value) {
   std::vector<std::string> out;
@@ -85,9 +91,13 @@ std::vector<std::string> field_items(std::string_view value) {
 Parser::Parser(ParseLimits limits, bool is_request, bool is_head)
     : limits_(limits), is_request_(is_request), is_head_(is_head) {}
 
-Parser Parser::of_request(ParseLimits limits) { return {limits, true, false}; }
+Parser Parser::of_request(ParseLimits limits) {
+  return {limits, true, false};
+}
 
-Parser Parser::of_response(ParseLimits limits, std::string_view method) { return {limits, false, method == "HEAD"}; }
+Parser Parser::of_response(ParseLimits limits, std::string_view method) {
+  return {limits, false, method == "HEAD"};
+}
 
 std::expected<std::size_t, Refusal> Parser::feed(std::string_view bytes) {
   const std::size_t given = bytes.size();
@@ -118,8 +128,8 @@ Response Parser::take_response() {
   return Response{status_, std::move(headers_), std::move(body_)};
 }
 
-// Moves bytes to the current line and handles it when complete. Checked byte by byte as they come, so that garbage (a TLS
-// hello on a plain port) is refused at once and not after the timeout for a head.
+// Moves bytes to the current line and handles it when complete. Checked byte by byte as they come, so that garbage (a
+// TLS hello on a plain port) is refused at once and not after the timeout for a head.
 Parser::Refused Parser::collect_line(std::string_view& bytes) {
   const bool of_chunk = state_ == State::chunk_size || state_ == State::chunk_end;
   while (!bytes.empty()) {
@@ -154,9 +164,12 @@ Parser::Refused Parser::collect_line(std::string_view& bytes) {
 
 Parser::Refused Parser::take_line(std::string_view line) {
   switch (state_) {
-    case State::first_line: return is_request_ ? take_request_line(line) : take_status_line(line);
-    case State::fields: return line.empty() ? end_head() : take_field(line);
-    case State::chunk_size: return take_chunk_size(line);
+    case State::first_line:
+      return is_request_ ? take_request_line(line) : take_status_line(line);
+    case State::fields:
+      return line.empty() ? end_head() : take_field(line);
+    case State::chunk_size:
+      return take_chunk_size(line);
     case State::chunk_end:
       state_ = State::chunk_size;
       return line.empty() ? std::nullopt : std::optional(refuse("a chunk is longer than its size"));
@@ -169,7 +182,8 @@ Parser::Refused Parser::take_line(std::string_view line) {
     case State::body:
     case State::chunk_data:
     case State::until_close:
-    case State::done: break;
+    case State::done:
+      break;
   }
   check(false, "a line in a state that has none");
   return std::nullopt;
@@ -288,8 +302,8 @@ Parser::Refused Parser::end_head() {
   return std::nullopt;
 }
 
-// Where the body ends must have one answer only; everything that could have two is refused (RFC 9112 section 6.3 and the
-// request smuggling it warns of).
+// Where the body ends must have one answer only; everything that could have two is refused (RFC 9112 section 6.3 and
+// the request smuggling it warns of).
 Parser::Refused Parser::find_framing() {
   bool repeated = false;
   const auto length = only_field(headers_, "Content-Length", repeated);
@@ -359,7 +373,8 @@ Parser::Refused Parser::check_host() {
     return refuse("a request has exactly one Host field");
   }
   if (host && !std::ranges::all_of(*host, [](char c) {
-        return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || std::string_view("-._~:[]%").contains(c);
+        return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') ||
+               std::string_view("-._~:[]%").contains(c);
       })) {
     return refuse("Host is not a host");
   }

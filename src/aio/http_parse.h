@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// HTTP/1.1 from bytes, apart from sockets, and strict (RFC 9112 without its leniencies): where two parsers could disagree
-// about where a message ends, it is refused.
+// HTTP/1.1 from bytes, apart from sockets, and strict (RFC 9112 without its leniencies): where two parsers could
+// disagree about where a message ends, it is refused.
 //
-// Not Beast's parser: it takes a bare LF, folded lines and repeated equal lengths, and a check in front of it would have to
-// parse everything a second time.
+// Not Beast's parser: it takes a bare LF, folded lines and repeated equal lengths, and a check in front of it would
+// have to parse everything a second time.
 #include <cstddef>
 #include <expected>
 #include <optional>
@@ -38,7 +38,8 @@ class Parser {
   // Takes bytes from the front and says how many; fewer than given only when the message ended. After a refusal the
   // parser is of no use any more.
   [[nodiscard]] std::expected<std::size_t, Refusal> feed(std::string_view bytes);
-  // The stream ended. A refusal unless the message is complete, or is a response that only the end of the stream delimits.
+  // The stream ended. A refusal unless the message is complete, or is a response that only the end of the stream
+  // delimits.
   [[nodiscard]] std::optional<Refusal> finish();
 
   [[nodiscard]] bool started() const { return started_; }
@@ -105,8 +106,8 @@ class Parser {
 // The items of a comma-separated field, trimmed, each lower case.
 [[nodiscard]] std::vector<std::string> field_items(std::string_view value);
 
-// The bytes of a request. Code::invalid for a method, target or field that cannot be sent as it is, and for fields that are
-// the wire's own (Host, Content-Length, Transfer-Encoding, Connection).
+// The bytes of a request. Code::invalid for a method, target or field that cannot be sent as it is, and for fields that
+// are the wire's own (Host, Content-Length, Transfer-Encoding, Connection).
 [[nodiscard]] Result<std::string> format_request(const Request& request, std::string_view host);
 // The bytes of a response; what a handler says of the wire's own fields is dropped. An invalid field becomes a 500.
 [[nodiscard]] std::string format_response(const Response& response, bool keep_alive, bool head_request);

@@ -64,8 +64,9 @@ TEST(RequestParser, TakesRequestsAndLeavesWhatFollows) {
   EXPECT_EQ(with_fields("Content-Length: 3\r\n", "abcdef"), "50: POST / [abc]");
   EXPECT_EQ(with_fields("Content-Length: 0\r\n"), "47: POST / []");
   EXPECT_EQ(with_fields("Content-Length: 3\r\n", "ab"), "more body");
-  EXPECT_EQ(with_fields("Transfer-Encoding: Chunked\r\n", "3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\nrest"),
-            "100: POST / [abc0123456789]");
+  EXPECT_EQ(
+      with_fields("Transfer-Encoding: Chunked\r\n", "3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\nrest"),
+      "100: POST / [abc0123456789]");
   EXPECT_EQ(with_fields("Connection: x, Close\r\n"), "50 close: POST / []");
   EXPECT_EQ(request("GET / HTTP/1.0\r\n\r\n"), "18 close: GET / []");
   EXPECT_EQ(request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"), "31: OPTIONS * []");
@@ -81,14 +82,16 @@ TEST(RequestParser, RefusesWhatTwoParsersCouldReadInTwoWays) {
   EXPECT_EQ(with_fields("Content-Length: 3\r\ncontent-length: 4\r\n"), "400 " + both);
   EXPECT_EQ(with_fields("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), "400 " + both);
   for (const char* length : {"+5", "-5", "5, 5", "0x5", "5 5", "", "5;", "\xd9\xa5", "five"}) {
-    EXPECT_EQ(with_fields(fmt::format("Content-Length: {}\r\n", length)), "400 Content-Length is not a number") << length;
+    EXPECT_EQ(with_fields(fmt::format("Content-Length: {}\r\n", length)), "400 Content-Length is not a number")
+        << length;
   }
   for (const char* coding : {"gzip", "chunked, chunked", "gzip, chunked", "xchunked", "", "chunked;q=1", "identity"}) {
     EXPECT_EQ(with_fields(fmt::format("Transfer-Encoding: {}\r\n", coding)),
               "501 the only Transfer-Encoding known here is chunked")
         << coding;
   }
-  EXPECT_EQ(request("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), "400 Transfer-Encoding in an HTTP/1.0 message");
+  EXPECT_EQ(request("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            "400 Transfer-Encoding in an HTTP/1.0 message");
   EXPECT_EQ(with_fields("A: b\r\n c\r\n"), "400 a header field is folded over two lines");
   EXPECT_EQ(with_fields(" A: b\r\n"), "400 a header field is folded over two lines");
   EXPECT_EQ(with_fields("A: b\n"), "400 a line ends with LF alone");
@@ -186,7 +189,8 @@ TEST(ResponseParser, TakesResponsesAndKnowsWhereTheyEnd) {
   EXPECT_EQ(response("HTTP/1.1 204 No Content\r\n\r\nx"), "27: 204 []");
   EXPECT_EQ(response("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"), "48: 304 []");
   EXPECT_EQ(response("HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", "HEAD"), "42: 200 []");
-  EXPECT_EQ(response("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 500 Oops\r\nContent-Length: 1\r\n\r\nx"),
+  EXPECT_EQ(response("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 500 "
+                     "Oops\r\nContent-Length: 1\r\n\r\nx"),
             "94: 500 [x]");
   EXPECT_EQ(response("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"), "59: 200 [ab]");
 }
@@ -223,10 +227,12 @@ TEST(ResponseParser, RefusesWhatIsNotAnAnswer) {
       {"HTTP/1.1 600 OK\r\n", "400 the status is not between 100 and 599"},
       {"HTTP/1.1 101 Switching\r\n\r\n", "400 the server changes the protocol unasked"},
       {"HTTP/1.1 200 OK\n\n", "400 a line ends with LF alone"},
-      {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", "400 more than one field says how long the body is"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+       "400 more than one field says how long the body is"},
       {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
        "400 more than one field says how long the body is"},
-      {"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\n", "400 the server compressed the body unasked"},
+      {"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1\r\n\r\n",
+       "400 the server compressed the body unasked"},
       {"HTTP/1.1 200 OK\r\nContent-Length: 65\r\n\r\n", "413 the body is longer than 64 bytes"},
       {"HTTP/1.1 200 OK\r\n\r\n" + std::string(65, 'x'), "413 the body is longer than 64 bytes"},
   };
@@ -266,7 +272,8 @@ TEST(Format, WritesResponsesThatParseBack) {
   EXPECT_EQ(format_response(sent, true, false), "HTTP/1.1 202 Accepted\r\nA: b\r\nContent-Length: 5\r\n\r\nhello");
   EXPECT_EQ(format_response(sent, false, true),
             "HTTP/1.1 202 Accepted\r\nA: b\r\nContent-Length: 5\r\nConnection: close\r\n\r\n");
-  EXPECT_EQ(format_response({.status = 204, .headers = {}, .body = "x"}, true, false), "HTTP/1.1 204 No Content\r\n\r\n");
+  EXPECT_EQ(format_response({.status = 204, .headers = {}, .body = "x"}, true, false),
+            "HTTP/1.1 204 No Content\r\n\r\n");
 }
 
 }  // namespace

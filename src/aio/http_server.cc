@@ -15,8 +15,8 @@
 namespace sluice::aio::http {
 namespace {
 
-// What a refused client may still send before its connection is closed: closing on unread bytes resets the connection, and
-// the answer that says why is lost with it. Chosen.
+// What a refused client may still send before its connection is closed: closing on unread bytes resets the connection,
+// and the answer that says why is lost with it. Chosen.
 constexpr Duration linger = std::chrono::seconds{1};
 constexpr std::size_t linger_bytes = 256U << 10U;
 // Pause after a connection could not be accepted (out of descriptors): nothing in the kernel says when to try again.
@@ -69,8 +69,8 @@ struct Server::Impl::Reader {
   bool continued = false;
 };
 
-// Whether one more connection fits. The one that has waited longest for its request to be complete is cut for it: a slow or
-// idle client never keeps another from being answered.
+// Whether one more connection fits. The one that has waited longest for its request to be complete is cut for it: a
+// slow or idle client never keeps another from being answered.
 bool Server::Impl::make_room(const std::string& peer) {
   const auto counts = [&](const Connection* c) { return !c->out && (peer.empty() || c->peer == peer); };
   const auto evict = [&](bool same_peer) {
@@ -87,7 +87,8 @@ bool Server::Impl::make_room(const std::string& peer) {
     return victim != nullptr;
   };
   const auto all = std::ranges::count_if(connections, [](const Connection* c) { return !c->out; });
-  if (!peer.empty() && std::cmp_greater_equal(std::ranges::count_if(connections, counts), limits.connections_per_peer_max)) {
+  if (!peer.empty() &&
+      std::cmp_greater_equal(std::ranges::count_if(connections, counts), limits.connections_per_peer_max)) {
     return evict(true);
   }
   return std::cmp_less(all, limits.connections_max) || evict(false);

@@ -17,7 +17,8 @@ using namespace std::chrono_literals;
 using testing::HasSubstr;
 
 Task<Response> echo(Request request) {
-  co_return Response{.status = 200, .headers = {{"Method", request.method}}, .body = request.target + " " + request.body};
+  co_return Response{
+      .status = 200, .headers = {{"Method", request.method}}, .body = request.target + " " + request.body};
 }
 
 // What the other side of a raw connection says until it ends or the deadline passes.
@@ -76,12 +77,14 @@ class ServerTest : public testing::Test {
 };
 
 TEST_F(ServerTest, AnswersAndClosesAnIdleConnection) {
-  EXPECT_EQ(talk("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"), "HTTP/1.1 200 OK\r\nMethod: GET\r\nContent-Length: 3\r\n\r\n/a ");
+  EXPECT_EQ(talk("GET /a HTTP/1.1\r\nHost: h\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\nMethod: GET\r\nContent-Length: 3\r\n\r\n/a ");
   EXPECT_EQ(took_, 60s);
   EXPECT_EQ(talk("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"),
             "HTTP/1.1 200 OK\r\nMethod: GET\r\nContent-Length: 3\r\nConnection: close\r\n\r\n/a ");
   EXPECT_EQ(took_, 0s);
-  EXPECT_EQ(talk("HEAD /a HTTP/1.0\r\n\r\n"), "HTTP/1.1 200 OK\r\nMethod: HEAD\r\nContent-Length: 3\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(talk("HEAD /a HTTP/1.0\r\n\r\n"),
+            "HTTP/1.1 200 OK\r\nMethod: HEAD\r\nContent-Length: 3\r\nConnection: close\r\n\r\n");
 }
 
 TEST_F(ServerTest, AnswersAPipelineInOrder) {
@@ -89,7 +92,8 @@ TEST_F(ServerTest, AnswersAPipelineInOrder) {
   std::string want;
   for (int i = 0; i < 1000; ++i) {
     const std::string body = fmt::format("/{} b{}", i, i);
-    bytes += fmt::format("POST /{} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\nb{}", i, fmt::format("b{}", i).size(), i);
+    bytes += fmt::format("POST /{} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\nb{}", i,
+                         fmt::format("b{}", i).size(), i);
     want += fmt::format("HTTP/1.1 200 OK\r\nMethod: POST\r\nContent-Length: {}\r\n\r\n{}", body.size(), body);
   }
   const Body body = [&](TaskGroup& group) -> Task<void> {
@@ -107,7 +111,8 @@ TEST_F(ServerTest, AnswersAPipelineInOrder) {
 TEST_F(ServerTest, SaysContinueToWhoWaitsForIt) {
   const Body body = [&](TaskGroup& group) -> Task<void> {
     const std::unique_ptr<Stream> stream = connect(group);
-    const std::string head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
+    const std::string head =
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
     const Result<void> sent = co_await stream->write_all(head, clock_.in(1s));
     std::array<char, 100> buffer;
     const Result<std::size_t> n = co_await stream->read_some(buffer, clock_.in(1s));
@@ -118,12 +123,15 @@ TEST_F(ServerTest, SaysContinueToWhoWaitsForIt) {
     EXPECT_THAT(answer, HasSubstr("/ ok"));
   };
   run(echo, body);
-  EXPECT_THAT(talk("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"), HasSubstr("408")) << "never followed";
+  EXPECT_THAT(talk("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"), HasSubstr("408"))
+      << "never followed";
 }
 
 TEST_F(ServerTest, RefusesWithTheReasonAndCloses) {
-  EXPECT_EQ(talk("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /evil HTTP/1.1\r\n"),
-            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 46\r\nConnection: close\r\n\r\n"
+  EXPECT_EQ(talk("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET "
+                 "/evil HTTP/1.1\r\n"),
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 46\r\nConnection: "
+            "close\r\n\r\n"
             "more than one field says how long the body is\n");
   EXPECT_THAT(talk("GET /" + std::string(20000, 'a')), HasSubstr("414 URI Too Long"));
   EXPECT_THAT(talk("GET / HTTP/1.1\r\nA: " + std::string(20000, 'a')), HasSubstr("431 "));

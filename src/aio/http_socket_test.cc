@@ -31,7 +31,8 @@ struct Folder {
 };
 
 Task<Response> echo(Request request) {
-  co_return Response{.status = 200, .headers = {{"Method", request.method}}, .body = request.target + " " + request.body};
+  co_return Response{
+      .status = 200, .headers = {{"Method", request.method}}, .body = request.target + " " + request.body};
 }
 
 // Real sockets from here on.
@@ -68,7 +69,8 @@ TEST_F(SocketTest, ServesOverTcp) {
       if (!port && std::string(address) == "::1") {
         continue;  // a machine without IPv6
       }
-      const std::string base = fmt::format(fmt::runtime(*address == ':' ? "http://[{}]:{}" : "http://{}:{}"), address, *port);
+      const std::string base =
+          fmt::format(fmt::runtime(*address == ':' ? "http://[{}]:{}" : "http://{}:{}"), address, *port);
       co_await ask(server, client, base);
       EXPECT_EQ(server.listen_tcp(address, *port).error().code, Code::conflict);
     }
@@ -103,7 +105,8 @@ TEST_F(SocketTest, ReplacesADeadSocketAndNothingElse) {
   Server second(loop_, clock_, echo, {});
   EXPECT_EQ(second.listen_unix(path).error().code, Code::conflict);
   std::ofstream(folder_.path + "/file") << "precious";
-  EXPECT_THAT(second.listen_unix(folder_.path + "/file").error().what, HasSubstr("there is a file that is not a socket"));
+  EXPECT_THAT(second.listen_unix(folder_.path + "/file").error().what,
+              HasSubstr("there is a file that is not a socket"));
   EXPECT_TRUE(std::filesystem::exists(folder_.path + "/file"));
   EXPECT_EQ(second.listen_unix(folder_.path + "/none/s").error().code, Code::invalid);
 }

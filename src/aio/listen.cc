@@ -21,14 +21,16 @@ namespace {
 constexpr int backlog = SOMAXCONN;
 
 Error cannot(std::string_view where, int error) {
-  const Code code = error == EADDRINUSE ? Code::conflict
-                    : error == EACCES || error == EPERM || error == EROFS ? Code::denied
+  const Code code = error == EADDRINUSE                                     ? Code::conflict
+                    : error == EACCES || error == EPERM || error == EROFS   ? Code::denied
                     : error == EMFILE || error == ENFILE || error == ENOMEM ? Code::retry
                                                                             : Code::invalid;
   return Error{code, fmt::format("cannot listen on {}: {}", where, std::strerror(error))};
 }
 
-const sockaddr* raw(const SocketAddress& address) { return reinterpret_cast<const sockaddr*>(&address.storage); }
+const sockaddr* raw(const SocketAddress& address) {
+  return reinterpret_cast<const sockaddr*>(&address.storage);
+}
 
 // Whether nobody listens on the socket file. Anything but a clear refusal counts as somebody.
 bool is_dead(const SocketAddress& address) {
@@ -43,7 +45,8 @@ Result<TcpListener> listen_tcp(const std::string& address, std::uint16_t port) {
   if (!place) {
     return place.error();
   }
-  const std::string name = address.contains(':') ? fmt::format("[{}]:{}", address, port) : fmt::format("{}:{}", address, port);
+  const std::string name =
+      address.contains(':') ? fmt::format("[{}]:{}", address, port) : fmt::format("{}:{}", address, port);
   TcpListener out{.socket = Fd(::socket(place->family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0))};
   const int on = 1;  // connections of our predecessor may linger in TIME_WAIT
   if (!out.socket || ::setsockopt(out.socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
@@ -110,9 +113,10 @@ Result<Accepted> accept_one(int listener) {
     return Error{none ? Code::gone : Code::retry, fmt::format("accept: {}", std::strerror(errno))};
   }
   std::array<char, INET6_ADDRSTRLEN> text{};
-  const void* bytes = from.family() == AF_INET6   ? static_cast<const void*>(&reinterpret_cast<sockaddr_in6*>(&from.storage)->sin6_addr)
-                      : from.family() == AF_INET ? static_cast<const void*>(&reinterpret_cast<sockaddr_in*>(&from.storage)->sin_addr)
-                                                 : nullptr;
+  const void* bytes =
+      from.family() == AF_INET6  ? static_cast<const void*>(&reinterpret_cast<sockaddr_in6*>(&from.storage)->sin6_addr)
+      : from.family() == AF_INET ? static_cast<const void*>(&reinterpret_cast<sockaddr_in*>(&from.storage)->sin_addr)
+                                 : nullptr;
   if (bytes != nullptr && ::inet_ntop(from.family(), bytes, text.data(), text.size()) != nullptr) {
     out.peer = text.data();
     const int on = 1;

@@ -36,6 +36,8 @@ std::size_t Loop::poll() {
   return context_->poll();
 }
 
-void Loop::post(std::move_only_function<void()> work) { boost::asio::post(*context_, std::move(work)); }
+void Loop::post(std::move_only_function<void()> work) {
+  boost::asio::post(*context_, std::move(work));
+}
 
 }  // namespace sluice::aio

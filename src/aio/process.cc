@@ -23,8 +23,8 @@
 #include "aio/fd.h"
 #include "base/check.h"
 
-// glibc's clone under the name that sanitizers do not intercept: they would run the child on their own bookkeeping, which
-// it shares with us.
+// glibc's clone under the name that sanitizers do not intercept: they would run the child on their own bookkeeping,
+// which it shares with us.
 extern "C" int __clone(int (*fn)(void*), void* stack, int flags, void* arg, ...) noexcept;  // NOLINT
 
 namespace sluice::aio {
@@ -33,8 +33,8 @@ namespace {
 // What the child was doing when it failed.
 enum class Step { directory, descriptors, exec };
 
-// Everything the child needs, prepared by the parent: between clone and exec the child shares our memory, so it calls the
-// kernel and nothing else.
+// Everything the child needs, prepared by the parent: between clone and exec the child shares our memory, so it calls
+// the kernel and nothing else.
 struct Plan {
   const char* directory = nullptr;
   std::array<int, 3> stdio{};      // source of descriptors 0, 1, 2; -1: /dev/null
@@ -53,7 +53,8 @@ struct Plan {
   int error = 0;
 };
 
-#define SLUICE_NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))  // runs on a stack they don't know
+#define SLUICE_NO_SANITIZE \
+  __attribute__((no_sanitize("address", "thread", "undefined")))  // runs on a stack they don't know
 
 SLUICE_NO_SANITIZE int fail(Plan& plan, Step step, int error) {
   plan.step = step;
@@ -62,8 +63,8 @@ SLUICE_NO_SANITIZE int fail(Plan& plan, Step step, int error) {
   return 127;
 }
 
-// Handlers must go before signals are unblocked, or one would run in the child on our memory; ignored ones too, because a
-// program expects SIGPIPE at its default.
+// Handlers must go before signals are unblocked, or one would run in the child on our memory; ignored ones too, because
+// a program expects SIGPIPE at its default.
 SLUICE_NO_SANITIZE void reset_signals() {
   long none[8];  // struct kernel_sigaction of any architecture, all zero: SIG_DFL
   for (long& word : none) {
@@ -124,7 +125,8 @@ SLUICE_NO_SANITIZE int close_others(const Plan& plan) {
   return 0;
 }
 
-// As execvp: goes on to the next folder of PATH when a program is not there or not ours to run, and remembers the latter.
+// As execvp: goes on to the next folder of PATH when a program is not there or not ours to run, and remembers the
+// latter.
 SLUICE_NO_SANITIZE int exec(const Plan& plan) {
   bool denied = false;
   int error = ENOENT;
@@ -229,7 +231,8 @@ void prepare(Plan& plan, const SpawnOptions& options) {
 Error explain(const Plan& plan, const SpawnOptions& options) {
   const std::string& name = options.argv.front();
   const std::string reason = std::strerror(plan.error);
-  if (plan.error == EAGAIN || plan.error == ENOMEM || plan.error == EMFILE || plan.error == ENFILE || plan.error == ETXTBSY) {
+  if (plan.error == EAGAIN || plan.error == ENOMEM || plan.error == EMFILE || plan.error == ENFILE ||
+      plan.error == ETXTBSY) {
     return Error{Code::retry, fmt::format("cannot start {}: {}", name, reason)};
   }
   if (plan.step == Step::directory) {
@@ -240,21 +243,27 @@ Error explain(const Plan& plan, const SpawnOptions& options) {
   }
   switch (plan.error) {
     case ENOENT:
-      return Error{Code::invalid,
-                   name.contains('/')
-                       ? fmt::format("cannot start {}: no such file, or the interpreter of its first line is missing", name)
-                       : fmt::format("cannot start {}: no such program in PATH (write ./{} for a file here)", name, name)};
+      return Error{
+          Code::invalid,
+          name.contains('/')
+              ? fmt::format("cannot start {}: no such file, or the interpreter of its first line is missing", name)
+              : fmt::format("cannot start {}: no such program in PATH (write ./{} for a file here)", name, name)};
     case EACCES:
-      return Error{Code::invalid, fmt::format("cannot start {}: not executable (chmod +x), or its folder is closed to us", name)};
-    case ENOEXEC:
       return Error{Code::invalid,
-                   fmt::format("cannot start {}: not a program of this machine, and no \"#!\" line says what runs it", name)};
-    case E2BIG: return Error{Code::invalid, fmt::format("cannot start {}: arguments and environment are too long", name)};
-    default: return Error{Code::invalid, fmt::format("cannot start {}: {}", name, reason)};
+                   fmt::format("cannot start {}: not executable (chmod +x), or its folder is closed to us", name)};
+    case ENOEXEC:
+      return Error{
+          Code::invalid,
+          fmt::format("cannot start {}: not a program of this machine, and no \"#!\" line says what runs it", name)};
+    case E2BIG:
+      return Error{Code::invalid, fmt::format("cannot start {}: arguments and environment are too long", name)};
+    default:
+      return Error{Code::invalid, fmt::format("cannot start {}: {}", name, reason)};
   }
 }
 
-// Runs the plan; the child's pid, or -1 with plan.error set. Returns when the child has become another program or failed.
+// Runs the plan; the child's pid, or -1 with plan.error set. Returns when the child has become another program or
+// failed.
 pid_t start(Plan& plan, int& pidfd) {
   // Chosen: the child calls nothing deeper than execve; 32 KiB is what glibc gives posix_spawn.
   constexpr std::size_t stack_bytes = 32U << 10U;
@@ -266,7 +275,8 @@ pid_t start(Plan& plan, int& pidfd) {
   sigset_t before;
   ::sigfillset(&all);
   check(::pthread_sigmask(SIG_SETMASK, &all, &before) == 0, "signals cannot be blocked");
-  pid_t pid = __clone(run_child, reinterpret_cast<void*>(top), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
+  pid_t pid =
+      __clone(run_child, reinterpret_cast<void*>(top), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
   const int error = errno;
   check(::pthread_sigmask(SIG_SETMASK, &before, nullptr) == 0, "signals cannot be restored");
   if (pid < 0) {
@@ -304,7 +314,8 @@ struct Process::Impl {
 
   std::optional<ExitStatus> ended() {
     siginfo_t info{};
-    if (!status && ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0) {
+    if (!status && ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | WNOHANG) == 0 &&
+        info.si_pid != 0) {
       status = info.si_code == CLD_EXITED ? ExitStatus{.code = info.si_status, .signal = 0}
                                           : ExitStatus{.code = -1, .signal = info.si_status};
     }
@@ -320,7 +331,8 @@ Process::~Process() {
   if (impl_->ended()) {
     return;
   }
-  const auto fd = std::make_shared<boost::asio::posix::stream_descriptor>(impl_->loop.context(), impl_->pidfd.release());
+  const auto fd =
+      std::make_shared<boost::asio::posix::stream_descriptor>(impl_->loop.context(), impl_->pidfd.release());
   fd->async_wait(boost::asio::posix::descriptor_base::wait_read, [fd](const boost::system::error_code& ec) {
     siginfo_t ignored{};
     if (!ec) {
@@ -343,9 +355,13 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, Clock& clock, const 
   return std::unique_ptr<Process>(new Process(std::make_unique<Impl>(loop, clock, pid, pidfd)));
 }
 
-pid_t Process::pid() const { return impl_->pid; }
+pid_t Process::pid() const {
+  return impl_->pid;
+}
 
-std::optional<ExitStatus> Process::ended() { return impl_->ended(); }
+std::optional<ExitStatus> Process::ended() {
+  return impl_->ended();
+}
 
 Task<Result<ExitStatus>> Process::wait(Deadline deadline) {
   while (!impl_->ended()) {

@@ -2,8 +2,8 @@
 #pragma once
 // Child processes: started as vfork does and awaited through a pidfd.
 //
-// Not posix_spawn, which cannot set a parent-death signal nor close what it was not told about. Not fork, whose cost grows
-// with our memory. The parent's thread stands still until the child's exec, about 0.5 ms.
+// Not posix_spawn, which cannot set a parent-death signal nor close what it was not told about. Not fork, whose cost
+// grows with our memory. The parent's thread stands still until the child's exec, about 0.5 ms.
 #include <sys/types.h>
 
 #include <memory>
@@ -39,8 +39,9 @@ struct ExitStatus {
 
 class Process {
  public:
-  // Starts a child with all signals at their defaults and none blocked. ENOENT, EACCES, ENOEXEC and the like come back here as Code::invalid naming argv[0] and the reason,
-  // not as an exit code of the child; EAGAIN and ENOMEM as Code::retry.
+  // Starts a child with all signals at their defaults and none blocked. ENOENT, EACCES, ENOEXEC and the like come back
+  // here as Code::invalid naming argv[0] and the reason, not as an exit code of the child; EAGAIN and ENOMEM as
+  // Code::retry.
   static Result<std::unique_ptr<Process>> spawn(Loop& loop, Clock& clock, const SpawnOptions& options);
   ~Process();  // does not kill; an unawaited child is reaped when the Loop next sees it, or becomes init's
   Process(const Process&) = delete;

@@ -112,10 +112,12 @@ TEST_F(ProcessTest, AProgramThatCannotBeStartedIsAnErrorAndNotAnExitCode) {
     return end.error().what;
   };
   EXPECT_THAT(refused("/nowhere/handle"), HasSubstr("cannot start /nowhere/handle: no such file"));
-  EXPECT_THAT(refused("no-such-program-anywhere"), HasSubstr("no such program in PATH (write ./no-such-program-anywhere"));
+  EXPECT_THAT(refused("no-such-program-anywhere"),
+              HasSubstr("no such program in PATH (write ./no-such-program-anywhere"));
   EXPECT_THAT(refused(folder.file("plain", "#!/bin/sh\n", 0644)), HasSubstr("not executable (chmod +x)"));
   EXPECT_THAT(refused(folder.file("text", "echo hello\n", 0755)), HasSubstr("no \"#!\" line"));
-  EXPECT_THAT(refused(folder.file("lost", "#!/nowhere/python\n", 0755)), HasSubstr("interpreter of its first line is missing"));
+  EXPECT_THAT(refused(folder.file("lost", "#!/nowhere/python\n", 0755)),
+              HasSubstr("interpreter of its first line is missing"));
   EXPECT_THAT(refused(folder.path), HasSubstr("not executable"));
   EXPECT_THAT(refused(""), HasSubstr("without a name"));
   options.directory = "/nowhere";
@@ -153,8 +155,9 @@ TEST_F(ProcessTest, InheritsKeptDescriptorsAndClosesTheOthers) {
   const int stray = ::fcntl(2, F_DUPFD, 50);  // inheritable, as a careless library leaves it
   Result<Pipe> kept = make_pipe();
   ASSERT_EQ(::write(kept->write_end.get(), "x", 1), 1);
-  SpawnOptions options = shell(fmt::format("[ -e /proc/self/fd/{} ] && exit 1; [ -e /proc/self/fd/{} ] && exit 2; read a <&{}; [ $a = x ]",
-                                           stray, kept->write_end.get(), kept->read_end.get()));
+  SpawnOptions options =
+      shell(fmt::format("[ -e /proc/self/fd/{} ] && exit 1; [ -e /proc/self/fd/{} ] && exit 2; read a <&{}; [ $a = x ]",
+                        stray, kept->write_end.get(), kept->read_end.get()));
   options.argv[0] = "/bin/bash";
   ASSERT_EQ(::write(kept->write_end.get(), "\n", 1), 1);
   options.keep_fds = {kept->read_end.get()};

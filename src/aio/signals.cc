@@ -31,7 +31,8 @@ struct Signals::Impl {
 };
 
 // Caught from here on, not only from the first next(): a signal in between must not end the process.
-Signals::Signals(Loop& loop, Clock& clock, const std::vector<int>& numbers) : impl_(std::make_shared<Impl>(loop, clock)) {
+Signals::Signals(Loop& loop, Clock& clock, const std::vector<int>& numbers)
+    : impl_(std::make_shared<Impl>(loop, clock)) {
   for (const int number : numbers) {
     impl_->set.add(number);
   }
@@ -60,6 +61,8 @@ Task<int> Signals::next(Deadline deadline) {
   co_return number;
 }
 
-void ignore_sigpipe() { std::signal(SIGPIPE, SIG_IGN); }
+void ignore_sigpipe() {
+  std::signal(SIGPIPE, SIG_IGN);
+}
 
 }  // namespace sluice::aio

@@ -103,7 +103,8 @@ Result<SocketAddress> unix_address(const std::string& path) {
     if (!*out.folder) {
       return Error{Code::invalid, fmt::format("socket {}: {}", path, std::strerror(errno))};
     }
-    name = fmt::format("/proc/self/fd/{}/{}", out.folder->get(), slash == std::string::npos ? path : path.substr(slash + 1));
+    name = fmt::format("/proc/self/fd/{}/{}", out.folder->get(),
+                       slash == std::string::npos ? path : path.substr(slash + 1));
   }
   if (name.empty() || name.size() >= sizeof address->sun_path) {
     return Error{Code::invalid, fmt::format("socket \"{}\": accepted: a file name of at most 80 characters", path)};
@@ -114,7 +115,8 @@ Result<SocketAddress> unix_address(const std::string& path) {
   return out;
 }
 
-Task<Result<std::unique_ptr<Stream>>> connect_stream(Loop& loop, Clock& clock, SocketAddress address, Deadline deadline) {
+Task<Result<std::unique_ptr<Stream>>> connect_stream(Loop& loop, Clock& clock, SocketAddress address,
+                                                     Deadline deadline) {
   Fd socket(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) {
     co_return cut_off("cannot make a socket", errno);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A connection as a stream of bytes: a socket, TLS over another stream, or memory. HTTP is written against it, so that the
-// same exchange runs over all of them, under virtual time, and with a fault at every step.
+// A connection as a stream of bytes: a socket, TLS over another stream, or memory. HTTP is written against it, so that
+// the same exchange runs over all of them, under virtual time, and with a fault at every step.
 #include <netinet/in.h>
 #include <sys/un.h>
 
@@ -53,7 +53,7 @@ struct SocketAddress {
 
 // Code::retry: refused, unreachable, or the deadline.
 [[nodiscard]] Task<Result<std::unique_ptr<Stream>>> connect_stream(Loop& loop, Clock& clock, SocketAddress address,
-                                                                  Deadline deadline);
+                                                                   Deadline deadline);
 // Takes over a connected socket.
 [[nodiscard]] std::unique_ptr<Stream> socket_stream(Loop& loop, Clock& clock, Fd socket);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The one primitive under every wait that is not a socket: a coroutine stops, and a Resumer, kept by whoever knows when,
-// lets it go on. Clock, Event and the bridges to threads are written on it, so all of them can be cancelled, and all of
-// them run the same under real and under simulated time.
+// The one primitive under every wait that is not a socket: a coroutine stops, and a Resumer, kept by whoever knows
+// when, lets it go on. Clock, Event and the bridges to threads are written on it, so all of them can be cancelled, and
+// all of them run the same under real and under simulated time.
 #include <functional>
 #include <memory>
 

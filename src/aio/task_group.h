@@ -21,8 +21,8 @@ class TaskGroup {
   void spawn(Task<void> task);
   // Asks every task to unwind (operation_aborted out of its current wait, or its next one). Idempotent.
   void cancel();
-  // Waits until every task has ended, then rethrows the first failure; cancellation is not a failure. Cancelling the caller
-  // of join() cancels the group, and join still waits for its tasks before it unwinds.
+  // Waits until every task has ended, then rethrows the first failure; cancellation is not a failure. Cancelling the
+  // caller of join() cancels the group, and join still waits for its tasks before it unwinds.
   [[nodiscard]] Task<void> join();
   // Like join, but gives up waiting at the deadline and then cancels. Two-phase stop: ask, wait, cancel.
   [[nodiscard]] Task<void> join_or_cancel(Deadline deadline);

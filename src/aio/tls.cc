@@ -31,19 +31,23 @@ using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 using Session = std::unique_ptr<SSL, Free<SSL_free>>;
 
 // Where Debian, Fedora, openSUSE, Alpine and the BSDs keep the bundle of trusted roots.
-constexpr std::array<const char*, 5> bundles = {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-                                                "/etc/ssl/ca-bundle.pem", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-                                                "/etc/ssl/cert.pem"};
+constexpr std::array<const char*, 5> bundles = {
+    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem"};
 
 Error unusable(std::string_view part, std::string_view why) {
   ERR_clear_error();  // OpenSSL's own words may quote the input
   return Error{Code::invalid, fmt::format("TLS: {}: {}", part, why)};
 }
 
-Bio reader_of(const std::string& pem) { return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()))); }
+Bio reader_of(const std::string& pem) {
+  return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+}
 
 // An encrypted key would make OpenSSL ask for its password on the terminal.
-int no_password(char*, int, int, void*) { return -1; }
+int no_password(char*, int, int, void*) {
+  return -1;
+}
 
 Result<void> trust(SSL_CTX* context, std::string_view part, const std::string& pem) {
   const Bio bio = reader_of(pem);
@@ -74,8 +78,9 @@ Result<void> trust_system(SSL_CTX* context) {
     }
   }
   ERR_clear_error();
-  return Error{Code::denied, fmt::format("TLS: no trusted roots: {} is missing (install ca-certificates), and no CA is given",
-                                         bundles.front())};
+  return Error{Code::denied,
+               fmt::format("TLS: no trusted roots: {} is missing (install ca-certificates), and no CA is given",
+                           bundles.front())};
 }
 
 Result<void> identify(SSL_CTX* context, const std::string& cert_pem, const std::string& key_pem) {
@@ -104,7 +109,8 @@ std::shared_ptr<SSL_CTX> make_context(const SSL_METHOD* method) {
   check(context != nullptr, "OpenSSL is out of memory");
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION);
-  SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_mode(context.get(),
+                   SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);  // connections are kept: handshakes are rare
   return context;
 }
@@ -222,11 +228,13 @@ class TlsStream final : public Stream {
     }
     const char* const text = ERR_reason_error_string(error);
     const std::string words = text == nullptr ? "unknown error" : text;
-    // Alerts are 1000 + their number; 40 to 51 and 116 are about certificates and what else was offered (RFC 8446, 6.2).
+    // Alerts are 1000 + their number; 40 to 51 and 116 are about certificates and what else was offered (RFC
+    // 8446, 6.2).
     if ((reason >= 1040 && reason <= 1051) || reason == 1116) {
       return Error{Code::denied, fmt::format("refused by the peer: {}", words)};
     }
-    if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST || reason == SSL_R_PACKET_LENGTH_TOO_LONG) {
+    if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
+        reason == SSL_R_PACKET_LENGTH_TOO_LONG) {
       return Error{Code::invalid, "the peer does not speak TLS"};
     }
     return Error{Code::retry, fmt::format("TLS: {}", words)};
@@ -259,7 +267,8 @@ void expect_name(SSL* ssl, std::string name) {
 Result<TlsContext> TlsContext::client(const TlsOptions& options) {
   std::shared_ptr<SSL_CTX> context = make_context(TLS_client_method());
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-  const Result<void> roots = options.ca_pem.empty() ? trust_system(context.get()) : trust(context.get(), "CA", options.ca_pem);
+  const Result<void> roots =
+      options.ca_pem.empty() ? trust_system(context.get()) : trust(context.get(), "CA", options.ca_pem);
   if (!roots) {
     return roots.error();
   }
@@ -287,7 +296,7 @@ Result<TlsContext> TlsContext::server(const TlsServerOptions& options) {
 }
 
 Task<Result<std::unique_ptr<Stream>>> tls_connect(std::unique_ptr<Stream> below, TlsContext context, std::string name,
-                                                 Deadline deadline) {
+                                                  Deadline deadline) {
   auto stream = std::make_unique<TlsStream>(std::move(below), std::move(context));
   SSL_set_connect_state(stream->ssl());
   expect_name(stream->ssl(), std::move(name));

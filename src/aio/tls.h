@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// TLS 1.2 and 1.3 over any Stream. OpenSSL is given memory instead of a socket, so that the same code runs over a faulty
-// stream in a test, and every wait is ours, with our deadline.
+// TLS 1.2 and 1.3 over any Stream. OpenSSL is given memory instead of a socket, so that the same code runs over a
+// faulty stream in a test, and every wait is ours, with our deadline.
 #include <memory>
 #include <string>
 
@@ -44,8 +44,8 @@ class TlsContext {
 // refuses ours; invalid when the peer does not speak TLS; retry when the connection is cut or late.
 // Of the resulting stream, reads and writes must not overlap.
 [[nodiscard]] Task<Result<std::unique_ptr<Stream>>> tls_connect(std::unique_ptr<Stream> below, TlsContext context,
-                                                               std::string name, Deadline deadline);
+                                                                std::string name, Deadline deadline);
 [[nodiscard]] Task<Result<std::unique_ptr<Stream>>> tls_accept(std::unique_ptr<Stream> below, TlsContext context,
-                                                              Deadline deadline);
+                                                               Deadline deadline);
 
 }  // namespace sluice::aio

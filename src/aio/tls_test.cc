@@ -91,8 +91,8 @@ class TlsTest : public testing::Test {
     return exchange(loop, clock, server, client, url, none);
   }
 
-  std::string exchange(Loop& loop, VirtualClock& clock, const TlsServerOptions& server_options, const TlsOptions& client_options,
-                       const std::string& url, Faults& faults) {
+  std::string exchange(Loop& loop, VirtualClock& clock, const TlsServerOptions& server_options,
+                       const TlsOptions& client_options, const std::string& url, Faults& faults) {
     const http::Handler handler = [](http::Request request) -> Task<http::Response> {
       co_return http::Response{.body = "hello " + request.body};
     };
@@ -160,7 +160,8 @@ TEST_F(TlsTest, RefusesEveryBadCertificateAndSaysWhy) {
   EXPECT_THAT(refused(good, trusting_, "https://evil.test"), HasSubstr("certificate refused: hostname mismatch"));
   EXPECT_THAT(refused(good, trusting_, "https://a.b.pool.test"), HasSubstr("hostname mismatch"));
   EXPECT_THAT(refused(good, trusting_, "https://192.0.2.2"), HasSubstr("IP address mismatch"));
-  EXPECT_THAT(refused(good, {.ca_pem = other_ca_.cert_pem()}, "https://broker.test"), HasSubstr("unable to get local issuer"));
+  EXPECT_THAT(refused(good, {.ca_pem = other_ca_.cert_pem()}, "https://broker.test"),
+              HasSubstr("unable to get local issuer"));
   const Made expired = make("expired", &ca_, "DNS:broker.test", -3600, -60);
   EXPECT_THAT(refused(serving(expired), trusting_, "https://broker.test"), HasSubstr("certificate has expired"));
   const Made early = make("early", &ca_, "DNS:broker.test", 60, 3600);
@@ -175,7 +176,8 @@ TEST_F(TlsTest, ShowsItsOwnCertificateWhereOneIsAskedFor) {
   TlsServerOptions server = serving(good_);
   server.client_ca_pem = ca_.cert_pem();
   TlsOptions client = trusting_;
-  EXPECT_THAT(talk(server, client, "https://broker.test"), HasSubstr("denied: POST https://broker.test:443: refused by the peer"));
+  EXPECT_THAT(talk(server, client, "https://broker.test"),
+              HasSubstr("denied: POST https://broker.test:443: refused by the peer"));
   const Made me = make("me", &ca_, "");
   client.cert_pem = me.cert_pem();
   client.key_pem = me.key_pem();
@@ -183,7 +185,8 @@ TEST_F(TlsTest, ShowsItsOwnCertificateWhereOneIsAskedFor) {
   const Made stranger = make("stranger", &other_ca_, "");
   client.cert_pem = stranger.cert_pem();
   client.key_pem = stranger.key_pem();
-  EXPECT_THAT(talk(server, client, "https://broker.test"), HasSubstr("denied: POST https://broker.test:443: refused by the peer"));
+  EXPECT_THAT(talk(server, client, "https://broker.test"),
+              HasSubstr("denied: POST https://broker.test:443: refused by the peer"));
 }
 
 TEST_F(TlsTest, NamesThePartThatCannotBeUsedAndNeverShowsIt) {
@@ -192,9 +195,11 @@ TEST_F(TlsTest, NamesThePartThatCannotBeUsedAndNeverShowsIt) {
     return context ? "fine" : fmt::format("{}: {}", code_word(context.error().code), context.error().what);
   };
   const std::string ca = ca_.cert_pem();
-  EXPECT_EQ(error({.ca_pem = "S3CR3T"}), "invalid: TLS: CA: no certificate in it; accepted: PEM, -----BEGIN CERTIFICATE-----");
+  EXPECT_EQ(error({.ca_pem = "S3CR3T"}),
+            "invalid: TLS: CA: no certificate in it; accepted: PEM, -----BEGIN CERTIFICATE-----");
   EXPECT_THAT(error({.ca_pem = ca, .cert_pem = "x"}), HasSubstr("TLS: certificate: cannot be used"));
-  EXPECT_THAT(error({.ca_pem = ca, .cert_pem = good_.cert_pem(), .key_pem = "x"}), HasSubstr("TLS: private key: cannot be used"));
+  EXPECT_THAT(error({.ca_pem = ca, .cert_pem = good_.cert_pem(), .key_pem = "x"}),
+              HasSubstr("TLS: private key: cannot be used"));
   EXPECT_THAT(error({.ca_pem = ca, .cert_pem = good_.cert_pem(), .key_pem = good_.key_pem("secret")}),
               HasSubstr("PEM without a password"));
   EXPECT_EQ(error({.ca_pem = ca, .cert_pem = good_.cert_pem(), .key_pem = ca_.key_pem()}),
@@ -212,12 +217,14 @@ TEST_F(TlsTest, TellsWhenThePeerSpeaksSomethingElse) {
     for (const char* words : {"HTTP/1.1 400 Bad Request\r\n\r\n", "220 mail.example ESMTP\r\n"}) {
       StreamPair pair = stream_pair(clock);
       const Result<void> said = co_await pair.second->write_all(words, clock.in(1s));
-      const Result<std::unique_ptr<Stream>> made = co_await tls_connect(std::move(pair.first), *context, "a", clock.in(1s));
+      const Result<std::unique_ptr<Stream>> made =
+          co_await tls_connect(std::move(pair.first), *context, "a", clock.in(1s));
       EXPECT_EQ(made.error().code, Code::invalid) << made.error().what;
       EXPECT_EQ(made.error().what, "the peer does not speak TLS");
     }
     StreamPair silent = stream_pair(clock);
-    const Result<std::unique_ptr<Stream>> late = co_await tls_connect(std::move(silent.first), *context, "a", clock.in(1s));
+    const Result<std::unique_ptr<Stream>> late =
+        co_await tls_connect(std::move(silent.first), *context, "a", clock.in(1s));
     EXPECT_EQ(late.error().code, Code::retry);
   };
   clock.run(main());

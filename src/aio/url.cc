@@ -12,10 +12,16 @@ namespace {
 
 constexpr std::string_view accepted = "accepted: http://host:port/path, https://host:port/path or unix:/path/of/socket";
 
-Error bad(std::string_view why) { return Error{Code::invalid, fmt::format("not a URL to ask: {}; {}", why, accepted)}; }
+Error bad(std::string_view why) {
+  return Error{Code::invalid, fmt::format("not a URL to ask: {}; {}", why, accepted)};
+}
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
 bool is_name(std::string_view host) {
   if (host.empty() || host.size() > 253) {
@@ -44,7 +50,8 @@ bool looks_numeric(std::string_view host) {
 
 Result<void> parse_host(Url& url, std::string_view host) {
   url.host = host;
-  std::ranges::transform(url.host, url.host.begin(), [](char c) { return is_letter(c) ? static_cast<char>(c | 0x20) : c; });
+  std::ranges::transform(url.host, url.host.begin(),
+                         [](char c) { return is_letter(c) ? static_cast<char>(c | 0x20) : c; });
   in_addr v4{};
   if (::inet_pton(AF_INET, url.host.c_str(), &v4) == 1) {
     url.is_ip = true;
@@ -138,9 +145,11 @@ Result<Url> parse_url(std::string_view text) {
 
 std::string Url::base() const {
   switch (scheme) {
-    case Scheme::unix_socket: return "unix:" + host;
+    case Scheme::unix_socket:
+      return "unix:" + host;
     case Scheme::http:
-    case Scheme::https: break;
+    case Scheme::https:
+      break;
   }
   const std::string name = host.contains(':') ? fmt::format("[{}]", host) : host;
   return fmt::format("{}://{}:{}", scheme == Scheme::https ? "https" : "http", name, port);

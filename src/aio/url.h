@@ -23,9 +23,9 @@ struct Url {
   [[nodiscard]] std::string host_field() const;
 };
 
-// "http://host[:port][/path][?query]", the same with https, or "unix:/path/of/socket". Code::invalid with the accepted form
-// for the rest: user names and passwords (never repeated in the error), fragments, hosts with other characters than letters,
-// digits, '-', '_' and '.', IPv4 addresses not written as four decimal numbers, port 0.
+// "http://host[:port][/path][?query]", the same with https, or "unix:/path/of/socket". Code::invalid with the accepted
+// form for the rest: user names and passwords (never repeated in the error), fragments, hosts with other characters
+// than letters, digits, '-', '_' and '.', IPv4 addresses not written as four decimal numbers, port 0.
 [[nodiscard]] Result<Url> parse_url(std::string_view text);
 
 }  // namespace sluice::aio

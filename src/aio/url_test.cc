@@ -19,18 +19,56 @@ TEST(Url, TakesWhatClientsNeed) {
   EXPECT_EQ(parts("https://a?y"), "https://a:443 a /?y");
   EXPECT_EQ(parts("https://10.0.0.1:443/"), "https://10.0.0.1:443 10.0.0.1 /");
   EXPECT_EQ(parts("http://[::1]:81/"), "http://[::1]:81 [::1]:81 /");
-  EXPECT_EQ(parts("http://a-b.c_d.svc.cluster.local./"), "http://a-b.c_d.svc.cluster.local.:80 a-b.c_d.svc.cluster.local. /");
+  EXPECT_EQ(parts("http://a-b.c_d.svc.cluster.local./"),
+            "http://a-b.c_d.svc.cluster.local.:80 a-b.c_d.svc.cluster.local. /");
   EXPECT_EQ(parts("unix:/run/my folder/x.sock"), "unix:/run/my folder/x.sock localhost /");
 }
 
 TEST(Url, RefusesWhatTwoProgramsCouldReadAsTwoHosts) {
-  for (const char* text :
-       {"", "a", "//a", "ftp://a", "HTTP://a", "http:/a", "http://", "http:///x", "http://:80", "http://a:b@h@evil/",
-        "http://user@a/", "http://h#@evil", "http://a/#b", "http://a\\b", "http://a b", "http://a/ b", "http://a\r\nX: y/",
-        "http://0x7f.1", "http://2130706433", "http://127.1", "http://0177.0.0.1", "http://1.2.3.4.5", "http://1.2.3.256",
-        "http://1.2.3.4.", "http://a:0", "http://a:65536", "http://a:", "http://a:+80", "http://a:8 0", "http://a:80:80",
-        "http://[::1", "http://[::1]x", "http://[1.2.3.4]", "http://[fe80::1%25eth0]/", "http://::1/", "http://a..b",
-        "http://-a", "http://a-", "http://.", "http://%61", "http://b\xc3\xbc""cher.example", "unix:x", "unix:/a\nb"}) {
+  for (const char* text : {"",
+                           "a",
+                           "//a",
+                           "ftp://a",
+                           "HTTP://a",
+                           "http:/a",
+                           "http://",
+                           "http:///x",
+                           "http://:80",
+                           "http://a:b@h@evil/",
+                           "http://user@a/",
+                           "http://h#@evil",
+                           "http://a/#b",
+                           "http://a\\b",
+                           "http://a b",
+                           "http://a/ b",
+                           "http://a\r\nX: y/",
+                           "http://0x7f.1",
+                           "http://2130706433",
+                           "http://127.1",
+                           "http://0177.0.0.1",
+                           "http://1.2.3.4.5",
+                           "http://1.2.3.256",
+                           "http://1.2.3.4.",
+                           "http://a:0",
+                           "http://a:65536",
+                           "http://a:",
+                           "http://a:+80",
+                           "http://a:8 0",
+                           "http://a:80:80",
+                           "http://[::1",
+                           "http://[::1]x",
+                           "http://[1.2.3.4]",
+                           "http://[fe80::1%25eth0]/",
+                           "http://::1/",
+                           "http://a..b",
+                           "http://-a",
+                           "http://a-",
+                           "http://.",
+                           "http://%61",
+                           "http://b\xc3\xbc"
+                           "cher.example",
+                           "unix:x",
+                           "unix:/a\nb"}) {
     EXPECT_EQ(parts(text), "refused") << text;
   }
   EXPECT_EQ(parts("http://" + std::string(65536, 'a')), "refused");

@@ -22,7 +22,9 @@ TEST(Result, CarriesAnErrorWithItsContext) {
   EXPECT_EQ(code_word(bad.error().code), "gone");
 }
 
-TEST(CheckDeathTest, EndsTheProcessWithThePlace) { EXPECT_DEATH(check(false, "slots ran out"), "bug: slots ran out .*base_test.cc"); }
+TEST(CheckDeathTest, EndsTheProcessWithThePlace) {
+  EXPECT_DEATH(check(false, "slots ran out"), "bug: slots ran out .*base_test.cc");
+}
 
 TEST(Nearest, FindsSlipsAndOnlySlips) {
   const std::vector<std::string> fields = {"messages", "age", "every", "step"};

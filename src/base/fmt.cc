@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one translation unit that compiles fmt: Debian ships no static archive of it, and header-only use would cost every
-// other file several seconds. Everybody else includes <fmt/core.h> alone.
+// The one translation unit that compiles fmt: Debian ships no static archive of it, and header-only use would cost
+// every other file several seconds. Everybody else includes <fmt/core.h> alone.
 #include <fmt/format-inl.h>
 
 namespace fmt {

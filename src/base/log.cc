@@ -11,7 +11,8 @@ namespace {
 constexpr std::array<std::string_view, 4> words = {"debug", "info", "warn", "error"};
 constexpr std::array<std::string_view, 4> colours = {"\x1b[2m", "", "\x1b[33m", "\x1b[31m"};
 
-// Length of the valid UTF-8 sequence at the start of `s`, 0 when there is none (RFC 3629: no overlong forms, no surrogates).
+// Length of the valid UTF-8 sequence at the start of `s`, 0 when there is none (RFC 3629: no overlong forms, no
+// surrogates).
 std::size_t utf8_length(std::string_view s) {
   const auto byte = [&](std::size_t i) { return i < s.size() ? static_cast<unsigned char>(s[i]) : 0U; };
   const auto tail = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
@@ -65,7 +66,8 @@ std::string json_escape(std::string_view text) {
   return out;
 }
 
-void Log::line(Level level, std::string_view from, std::string_view what, std::initializer_list<LogField> fields) const {
+void Log::line(Level level, std::string_view from, std::string_view what,
+               std::initializer_list<LogField> fields) const {
   if (!write_ || level < options_.least) {
     return;
   }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// One structured log line: text on a terminal, JSON otherwise. A constant message plus key/value fields, so that lines can
-// be counted and searched. Handed in by constructors; there is no global logger.
+// One structured log line: text on a terminal, JSON otherwise. A constant message plus key/value fields, so that lines
+// can be counted and searched. Handed in by constructors; there is no global logger.
 #include <functional>
 #include <initializer_list>
 #include <string>
-#include <type_traits>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "base/time.h"
@@ -17,9 +17,9 @@ enum class Level { debug, info, warn, error };
 
 // A field's value, already text. Numbers stay numbers in JSON.
 struct LogValue {
-  LogValue(std::string_view text) : text(text) {}     // NOLINT: {"key", value} is the point
-  LogValue(const char* text) : text(text) {}          // NOLINT
-  LogValue(const std::string& text) : text(text) {}   // NOLINT
+  LogValue(std::string_view text) : text(text) {}    // NOLINT: {"key", value} is the point
+  LogValue(const char* text) : text(text) {}         // NOLINT
+  LogValue(const std::string& text) : text(text) {}  // NOLINT
   template <class N>
     requires std::is_arithmetic_v<N>
   LogValue(N n) : text(std::to_string(n)), bare(true) {}  // NOLINT

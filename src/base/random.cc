@@ -17,7 +17,9 @@ std::uint64_t Random::below(std::uint64_t n) {
   return n == 0 ? 0 : next() % n;
 }
 
-double Random::unit() { return static_cast<double>(next() >> 11U) * 0x1.0p-53; }
+double Random::unit() {
+  return static_cast<double>(next() >> 11U) * 0x1.0p-53;
+}
 
 Duration Random::between(Duration low, Duration high) {
   return low + Duration{static_cast<std::int64_t>(below(static_cast<std::uint64_t>((high - low).count()) + 1))};

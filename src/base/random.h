@@ -2,7 +2,8 @@
 #pragma once
 // Chance, handed in by whoever constructs: main() seeds it from the kernel, a simulation from its seed.
 //
-// Not std::uniform_*_distribution, whose numbers differ between standard libraries; a seed must mean the same run everywhere.
+// Not std::uniform_*_distribution, whose numbers differ between standard libraries; a seed must mean the same run
+// everywhere.
 #include <cstdint>
 #include <string>
 
@@ -29,8 +30,8 @@ class Random {
   std::uint64_t state_;
 };
 
-// Exponential backoff with full jitter: the n-th delay is uniform in (0, min(cap, base * 2^n)], never below `base / 10`,
-// so that a herd of clients spreads out and no retry is ever a hot loop.
+// Exponential backoff with full jitter: the n-th delay is uniform in (0, min(cap, base * 2^n)], never below `base /
+// 10`, so that a herd of clients spreads out and no retry is ever a hot loop.
 class Backoff {
  public:
   struct Options {

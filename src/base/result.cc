@@ -5,12 +5,18 @@ namespace sluice {
 
 std::string_view code_word(Code code) {
   switch (code) {
-    case Code::retry: return "retry";
-    case Code::throttled: return "throttled";
-    case Code::gone: return "gone";
-    case Code::conflict: return "conflict";
-    case Code::denied: return "denied";
-    case Code::invalid: return "invalid";
+    case Code::retry:
+      return "retry";
+    case Code::throttled:
+      return "throttled";
+    case Code::gone:
+      return "gone";
+    case Code::conflict:
+      return "conflict";
+    case Code::denied:
+      return "denied";
+    case Code::invalid:
+      return "invalid";
   }
   return "retry";
 }

@@ -2,8 +2,8 @@
 #pragma once
 // Result<T>: a value, or an Error that says what the caller can do about it.
 //
-// Not std::error_code, which cannot carry "which queue, which file"; not exceptions, because a retry needs a co_await after
-// the failure, which a catch block cannot hold. Derived from std::expected so that it can be [[nodiscard]].
+// Not std::error_code, which cannot carry "which queue, which file"; not exceptions, because a retry needs a co_await
+// after the failure, which a catch block cannot hold. Derived from std::expected so that it can be [[nodiscard]].
 #include <expected>
 #include <string>
 #include <string_view>

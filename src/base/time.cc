@@ -53,7 +53,8 @@ Result<Duration> parse_duration(std::string_view text) {
     }
     const Duration unit = units[next_unit++].length;
     if (n > (duration_max - sum) / unit) {
-      return Error{Code::invalid, fmt::format("\"{}\" is more than 10 years; accepted: {}", text.substr(0, 40), accepted)};
+      return Error{Code::invalid,
+                   fmt::format("\"{}\" is more than 10 years; accepted: {}", text.substr(0, 40), accepted)};
     }
     sum += n * unit;
     rest.remove_prefix(word.size());
@@ -103,8 +104,8 @@ std::string format_wall(WallTime t) {
 
 std::optional<WallTime> parse_wall(std::string_view text) {
   // Fixed places: 2026-01-31T14:02:30[.fraction]Z
-  if (text.size() < 20 || text.back() != 'Z' || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' ||
-      text[16] != ':') {
+  if (text.size() < 20 || text.back() != 'Z' || text[4] != '-' || text[7] != '-' || text[10] != 'T' ||
+      text[13] != ':' || text[16] != ':') {
     return std::nullopt;
   }
   const auto number = [&](std::size_t at, std::size_t length) -> int {
@@ -115,7 +116,8 @@ std::optional<WallTime> parse_wall(std::string_view text) {
     }
     return n;
   };
-  const int y = number(0, 4), mo = number(5, 2), d = number(8, 2), h = number(11, 2), mi = number(14, 2), s = number(17, 2);
+  const int y = number(0, 4), mo = number(5, 2), d = number(8, 2), h = number(11, 2), mi = number(14, 2),
+            s = number(17, 2);
   const std::chrono::year_month_day date{std::chrono::year{y}, std::chrono::month{static_cast<unsigned>(mo)},
                                          std::chrono::day{static_cast<unsigned>(d)}};
   if (y < 0 || mo < 0 || d < 0 || !date.ok() || h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 || s > 60) {
@@ -135,6 +137,8 @@ std::optional<WallTime> parse_wall(std::string_view text) {
                   std::chrono::seconds{s} + std::chrono::milliseconds{ms}};
 }
 
-std::string format_clock(WallTime t) { return format_wall(t).substr(11, 8); }
+std::string format_clock(WallTime t) {
+  return format_wall(t).substr(11, 8);
+}
 
 }  // namespace sluice

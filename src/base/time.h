@@ -28,11 +28,15 @@ using WallTime = std::chrono::sys_time<std::chrono::milliseconds>;
 [[nodiscard]] constexpr std::int64_t to_ms(Duration d) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
 }
-[[nodiscard]] constexpr std::int64_t to_ms(Time t) { return to_ms(t.time_since_epoch()); }
-[[nodiscard]] constexpr double to_s(Duration d) { return std::chrono::duration<double>(d).count(); }
+[[nodiscard]] constexpr std::int64_t to_ms(Time t) {
+  return to_ms(t.time_since_epoch());
+}
+[[nodiscard]] constexpr double to_s(Duration d) {
+  return std::chrono::duration<double>(d).count();
+}
 
-// The pool file's durations: integers with ms, s, m, h, each unit at most once, largest first ("90s", "1h30m", "250ms").
-// Refused with Code::invalid and the accepted form: no unit, a sign, a fraction, a blank, more than 10 years.
+// The pool file's durations: integers with ms, s, m, h, each unit at most once, largest first ("90s", "1h30m",
+// "250ms"). Refused with Code::invalid and the accepted form: no unit, a sign, a fraction, a blank, more than 10 years.
 [[nodiscard]] Result<Duration> parse_duration(std::string_view text);
 
 // The exact inverse of parse_duration, shortest form: "1h30m", "0s", "250ms". Rounded down to milliseconds.

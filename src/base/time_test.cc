@@ -14,7 +14,8 @@ TEST(Duration, ReadsItsOwnFormatAndNothingElse) {
   EXPECT_EQ(parse_duration("250ms").value(), 250ms);
   EXPECT_EQ(parse_duration("1m1ms").value(), 60001ms);
   EXPECT_EQ(parse_duration("0s").value(), 0s);
-  for (const char* bad : {"", "5", "-5s", "+5s", "1.5s", "5 s", "1s1h", "1s1s", "s", "5ns", "1e9h", "99999999999999999999s", "100000h"}) {
+  for (const char* bad :
+       {"", "5", "-5s", "+5s", "1.5s", "5 s", "1s1h", "1s1s", "s", "5ns", "1e9h", "99999999999999999999s", "100000h"}) {
     EXPECT_FALSE(parse_duration(bad)) << bad;
   }
 }
@@ -33,7 +34,8 @@ TEST(WallTime, RoundTrips) {
   EXPECT_EQ(format_wall(*t), "2026-01-31T14:02:30.125Z");
   EXPECT_EQ(format_clock(*t), "14:02:30");
   EXPECT_EQ(format_wall(parse_wall("2026-01-31T14:02:30Z").value()), "2026-01-31T14:02:30.000Z");
-  for (const char* bad : {"", "2026-02-30T00:00:00Z", "2026-01-31T24:00:00Z", "2026-01-31T14:02:30+01:00", "2026-01-31 14:02:30Z"}) {
+  for (const char* bad :
+       {"", "2026-02-30T00:00:00Z", "2026-01-31T24:00:00Z", "2026-01-31T14:02:30+01:00", "2026-01-31 14:02:30Z"}) {
     EXPECT_FALSE(parse_wall(bad)) << bad;
   }
 }

@@ -12,8 +12,8 @@ std::optional<model::OldestAge> AgeLadder::estimate(const model::Reading& ready)
   if (marks_.empty()) {
     return std::nullopt;
   }
-  // First in, first out: the oldest waiting message is number published_n - ready.n + 1. It came after the last mark that
-  // had not seen it yet.
+  // First in, first out: the oldest waiting message is number published_n - ready.n + 1. It came after the last mark
+  // that had not seen it yet.
   const std::int64_t oldest = marks_.back().published_n - ready.n;
   const Mark* before = nullptr;
   for (const Mark& mark : marks_) {
@@ -56,12 +56,13 @@ std::optional<model::OldestAge> AgeLadder::climb(const model::Sample& sample) {
   if (sample.ready->n == 0) {
     return model::OldestAge{Duration{0}, model::AgeKind::exact, sample.ready->observed_at};
   }
-  // Redelivered messages are out of order, so no estimate is made for them. The bound counts while nobody consumes, which
-  // keeps them from waiting for ever below a threshold, and keeps a poison message from growing a busy pool.
+  // Redelivered messages are out of order, so no estimate is made for them. The bound counts while nobody consumes,
+  // which keeps them from waiting for ever below a threshold, and keeps a poison message from growing a busy pool.
   if (const auto estimated = told_before_ ? std::nullopt : estimate(*sample.ready)) {
     return estimated;
   }
-  return model::OldestAge{sample.ready->observed_at - *not_empty_since_, model::AgeKind::bound, sample.ready->observed_at};
+  return model::OldestAge{sample.ready->observed_at - *not_empty_since_, model::AgeKind::bound,
+                          sample.ready->observed_at};
 }
 
 }  // namespace sluice::control

@@ -24,7 +24,7 @@ class AgeLadder {
 
   std::deque<Mark> marks_;               // cumulative publishes over time, thinned to marks_max
   std::optional<Time> not_empty_since_;  // no reading since then said 0
-  bool told_before_ = false;  // the source knows ages: when it is silent, only redelivered messages wait
+  bool told_before_ = false;             // the source knows ages: when it is silent, only redelivered messages wait
 };
 
 }  // namespace sluice::control

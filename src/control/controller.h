@@ -2,8 +2,8 @@
 #pragma once
 // One pool's loop: observe, decide, record, act; then wait until the next look is due.
 //
-// Level, not edge: an event only makes the pool due, the tick looks at the whole picture again. Everything it touches comes
-// in through the constructor, so production and simulation run this very code.
+// Level, not edge: an event only makes the pool due, the tick looks at the whole picture again. Everything it touches
+// comes in through the constructor, so production and simulation run this very code.
 #include <functional>
 #include <optional>
 #include <string>
@@ -19,8 +19,9 @@
 namespace sluice::control {
 
 struct ControllerOptions {
-  bool dry_run = false;                           // decides and records, acts on nothing
-  Duration tick_deadline = std::chrono::seconds{5};  // for reading and for acting each; chosen: below the least `every`s a human sets
+  bool dry_run = false;  // decides and records, acts on nothing
+  Duration tick_deadline =
+      std::chrono::seconds{5};  // for reading and for acting each; chosen: below the least `every`s a human sets
   ControlState initial{.fresh = true};
   // Replaced only by tests that plant bugs.
   std::function<Step(const pool::PoolSpec&, const ControlState&, const model::Observation&)> decide = control::decide;

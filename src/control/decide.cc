@@ -61,7 +61,9 @@ struct Draft {
   }
 };
 
-Duration interval(const pool::PoolSpec& spec) { return pool::every(spec.policy).period.value_or(adaptive_interval); }
+Duration interval(const pool::PoolSpec& spec) {
+  return pool::every(spec.policy).period.value_or(adaptive_interval);
+}
 
 Proposal propose(const pool::PoolSpec& spec, const Observation& seen) {
   if (const auto* threshold = std::get_if<pool::ThresholdPolicy>(&spec.policy)) {
@@ -73,9 +75,8 @@ Proposal propose(const pool::PoolSpec& spec, const Observation& seen) {
                            seen);
   }
   const auto& per_worker = std::get<pool::BacklogPerWorkerPolicy>(spec.policy);
-  return policy::propose(policy::BacklogPerWorkerOptions{.messages = per_worker.messages,
-                                                         .concurrency = spec.workers.concurrency},
-                         seen);
+  return policy::propose(
+      policy::BacklogPerWorkerOptions{.messages = per_worker.messages, .concurrency = spec.workers.concurrency}, seen);
 }
 
 // Unknown is not zero: nothing grows on it, except to a floor that the user declared, after the time the user declared.
@@ -127,8 +128,9 @@ void clamp_broken(Draft& d) {
   }
   BrokenState& broken = *d.next.broken;
   const std::string why = starts.why.empty() ? "" : ": " + starts.why;
-  const std::string what = in_a_row ? fmt::format("{} workers in a row failed to start{}", starts.failed_in_a_row, why)
-                                    : fmt::format("{} of the last {} workers failed{}", starts.failed, starts.ended, why);
+  const std::string what = in_a_row
+                               ? fmt::format("{} workers in a row failed to start{}", starts.failed_in_a_row, why)
+                               : fmt::format("{} of the last {} workers failed{}", starts.failed, starts.ended, why);
   d.word = Word::broken;
   d.sentence = what + (d.sentence.empty() ? "" : "; " + d.sentence);
   const std::int64_t growth = d.growth();
@@ -172,10 +174,9 @@ void clamp_capacity(Draft& d) {
   if (d.growth() == 0 || (!full && no_progress == nullptr)) {
     return;
   }
-  const std::string why =
-      full ? d.seen.fleet.why
-           : fmt::format("{} has had no place for {}", no_progress->worker,
-                         humane_duration(std::chrono::milliseconds{no_progress->for_ms}));
+  const std::string why = full ? d.seen.fleet.why
+                               : fmt::format("{} has had no place for {}", no_progress->worker,
+                                             humane_duration(std::chrono::milliseconds{no_progress->for_ms}));
   if (d.word != Word::broken) {
     d.word = Word::full;
   }

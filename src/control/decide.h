@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The one place where sluice decides. Pure: (pool, state, observation) -> (decision, next state), so that the journal can
-// be run again and the simulator runs the very same code.
+// The one place where sluice decides. Pure: (pool, state, observation) -> (decision, next state), so that the journal
+// can be run again and the simulator runs the very same code.
 //
 // Order: what cannot be seen holds; `paused` observes only; the policy proposes; then the clamps in this order, each
 // adding its reason: unknown.floor, min, max, broken, capacity, surge, leader. Nothing here ever ends a running worker:
@@ -31,6 +31,7 @@ struct Step {
 
 // The slots for a decision: starts in the view's order of free slots, those below `min` first; takes back the youngest
 // workers without a place; asks idle workers that stay (started below an earlier `min`) to drain.
-[[nodiscard]] model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, const model::FleetView& view);
+[[nodiscard]] model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision,
+                               const model::FleetView& view);
 
 }  // namespace sluice::control

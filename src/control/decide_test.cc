@@ -55,7 +55,9 @@ Observation seen_of(const World& world, std::int64_t at_ms = 1'000'000) {
   return seen;
 }
 
-std::string reason(const pool::PoolSpec& spec, const Observation& seen) { return decide(spec, {}, seen).decision.reason; }
+std::string reason(const pool::PoolSpec& spec, const Observation& seen) {
+  return decide(spec, {}, seen).decision.reason;
+}
 
 TEST(Decide, AnUnreadFleetHoldsWhateverWaits) {
   Observation seen = seen_of({.ready = 500});
@@ -141,9 +143,10 @@ TEST(Decide, ABrokenPoolProbesWithOneWorkerEverSlower) {
   seen.starts.why = "./handle: no such file";
   const Step first = decide(spec, {}, seen);
   EXPECT_EQ(first.decision.change, 0);
-  EXPECT_EQ(first.decision.reason,
-            "broken: 3 workers in a row failed to start: ./handle: no such file; 50 messages wait and 0 are in work, one "
-            "worker each is 50; workers.max is 20; next try in 10 s");
+  EXPECT_EQ(
+      first.decision.reason,
+      "broken: 3 workers in a row failed to start: ./handle: no such file; 50 messages wait and 0 are in work, one "
+      "worker each is 50; workers.max is 20; next try in 10 s");
   EXPECT_EQ(first.again_in_ms, 10'000);
   std::int64_t now = 1'000'000;
   ControlState state = first.next;
@@ -224,7 +227,13 @@ TEST(Plan, WithdrawsTheYoungestWithoutAPlaceAndDrainsWhatStaysAboveMin) {
       {{.slot = 0, .name = "o-w0", .id = "a", .state = WorkerState::unscheduled, .created_at = t0},
        {.slot = 1, .name = "o-w1", .id = "b", .state = WorkerState::unscheduled, .created_at = t0 + 1s},
        {.slot = 2, .name = "o-w2", .id = "c", .state = WorkerState::idle, .created_at = t0, .stays_when_idle = true},
-       {.slot = 3, .name = "o-w3", .id = "d", .state = WorkerState::busy, .created_at = t0, .handling = 1, .stays_when_idle = true}},
+       {.slot = 3,
+        .name = "o-w3",
+        .id = "d",
+        .state = WorkerState::busy,
+        .created_at = t0,
+        .handling = 1,
+        .stays_when_idle = true}},
       {});
   const model::Plan out = plan(spec, {.change = -1}, view);
   EXPECT_EQ(out.withdraw, std::vector<int>{1});

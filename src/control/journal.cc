@@ -11,8 +11,8 @@
 namespace sluice::control {
 namespace {
 
-constexpr std::int64_t state_every = 100;      // contract: a state line at least every 100 ticks
-constexpr std::int64_t fold_ms_max = 30'000;   // chosen: a reader of the file is never more than this behind
+constexpr std::int64_t state_every = 100;     // contract: a state line at least every 100 ticks
+constexpr std::int64_t fold_ms_max = 30'000;  // chosen: a reader of the file is never more than this behind
 
 void append_names(std::string& out, const std::vector<std::string>& names) {
   out += '[';
@@ -69,8 +69,8 @@ Result<void> Journal::flush() {
   }
   const Folded folded = *folded_;
   folded_.reset();
-  line_ = fmt::format(R"({{"event":"steady","pool":"{}","from":"{}","to":"{}","ticks":{},"ready":)", json_escape(pool_id_),
-                      format_wall(folded.from), format_wall(folded.to), folded.ticks);
+  line_ = fmt::format(R"({{"event":"steady","pool":"{}","from":"{}","to":"{}","ticks":{},"ready":)",
+                      json_escape(pool_id_), format_wall(folded.from), format_wall(folded.to), folded.ticks);
   line_ += folded.ready_min ? fmt::format(R"({{"min":{},"max":{}}}}})", *folded.ready_min, *folded.ready_max) : "null}";
   return sink_.write(line_);
 }
@@ -86,8 +86,8 @@ Result<void> Journal::state_line(const ControlState& state, const std::string& t
 Result<void> Journal::begin(const TickRecord& record) {
   const bool new_file = sink_.at_start_of_file();
   if (new_file || pool_due_) {
-    line_ = fmt::format(R"({{"event":"pool","v":1,"at":"{}","pool":"{}","spec":{},"spec_hash":"{}"}})", format_wall(record.at),
-                        json_escape(pool_id_), spec_json_, spec_hash_);
+    line_ = fmt::format(R"({{"event":"pool","v":1,"at":"{}","pool":"{}","spec":{},"spec_hash":"{}"}})",
+                        format_wall(record.at), json_escape(pool_id_), spec_json_, spec_hash_);
     const Result<void> written = sink_.write(line_);
     if (!written) {
       return written;

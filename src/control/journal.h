@@ -2,8 +2,9 @@
 #pragma once
 // The record of ticks, JSON lines, version 1: production log, golden test, history and simulator output in one format.
 //
-// A tick line is written before anybody acts, so the journal explains even a crash. Steady ticks that changed nothing are
-// folded into one line; folding never hides a change of state, so a replay of the unfolded ticks sees the same bits.
+// A tick line is written before anybody acts, so the journal explains even a crash. Steady ticks that changed nothing
+// are folded into one line; folding never hides a change of state, so a replay of the unfolded ticks sees the same
+// bits.
 #include <functional>
 #include <optional>
 #include <string>
@@ -41,7 +42,8 @@ struct ActRecord {
 
 class Journal {
  public:
-  // `spec_json` is the pool's whole spec, canonical; `boot` distinguishes this run of the scaler in tick ids "<boot>-<n>".
+  // `spec_json` is the pool's whole spec, canonical; `boot` distinguishes this run of the scaler in tick ids
+  // "<boot>-<n>".
   Journal(JournalSink& sink, std::string pool_id, std::string spec_json, std::string boot);
 
   // Records one tick; returns its id. On an Error nothing may be acted on: a decision without a line never happens.

@@ -29,7 +29,7 @@ Error JournalFile::failed(std::string_view what) const {
 
 Result<void> JournalFile::open() {
   fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  struct stat info {};
+  struct stat info{};
   if (fd_ < 0 || ::fstat(fd_, &info) != 0) {
     return failed("open");
   }

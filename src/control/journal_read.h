@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The reading half of the journal: lines as values, and running its ticks again. Lines are outside bytes (a crash may have
-// torn the last one), so every problem is an Error with the line's place and never a wrong value.
+// The reading half of the journal: lines as values, and running its ticks again. Lines are outside bytes (a crash may
+// have torn the last one), so every problem is an Error with the line's place and never a wrong value.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -49,8 +49,8 @@ struct Replayed {
   model::Decision decision;
 };
 
-// Runs ticks again, line by line, keeping spec and state as the journal gives them. A tick before any pool and state line is
-// Code::invalid.
+// Runs ticks again, line by line, keeping spec and state as the journal gives them. A tick before any pool and state
+// line is Code::invalid.
 class Replay {
  public:
   // Reads the pool's spec out of its JSON; handed in because only the app knows every pool feature.

@@ -39,7 +39,8 @@ pool::PoolSpec spec() {
 }
 
 // Ticks of a queue with these many waiting messages, 10 s apart, from a state.
-void run(Journal& journal, ControlState& state, const std::vector<std::int64_t>& ready, std::int64_t at_ms = 1'000'000) {
+void run(Journal& journal, ControlState& state, const std::vector<std::int64_t>& ready,
+         std::int64_t at_ms = 1'000'000) {
   for (const std::int64_t n : ready) {
     model::Observation seen;
     seen.at_ms = at_ms += 10'000;
@@ -47,7 +48,8 @@ void run(Journal& journal, ControlState& state, const std::vector<std::int64_t>&
     seen.queue.ready = model::SeenCount{n, 0};
     const Step step = decide(spec(), state, seen);
     const model::Plan what = plan(spec(), step.decision, model::FleetView{.free_slots = {0, 1, 2}});
-    const auto id = journal.tick({WallTime{std::chrono::milliseconds{at_ms}}, seen, state, step.next, step.decision, what});
+    const auto id =
+        journal.tick({WallTime{std::chrono::milliseconds{at_ms}}, seen, state, step.next, step.decision, what});
     ASSERT_TRUE(id);
     state = step.next;
   }
@@ -67,8 +69,12 @@ TEST(Journal, BeginsWithPoolAndStateAndFoldsSteadyTicks) {
   ControlState state;
   run(journal, state, {0, 0, 3, 1, 37});
   EXPECT_EQ(events(lines.lines), (std::vector<std::string>{"pool", "state", "tick", "steady", "tick"}));
-  EXPECT_EQ(lines.lines.at(0), R"({"event":"pool","v":1,"at":"1970-01-01T00:16:50.000Z","pool":"default/orders","spec":{},"spec_hash":")" + spec_hash("{}") + "\"}");
-  EXPECT_EQ(lines.lines.at(3), R"({"event":"steady","pool":"default/orders","from":"1970-01-01T00:17:00.000Z","to":"1970-01-01T00:17:20.000Z","ticks":3,"ready":{"min":0,"max":3}})");
+  EXPECT_EQ(lines.lines.at(0),
+            R"({"event":"pool","v":1,"at":"1970-01-01T00:16:50.000Z","pool":"default/orders","spec":{},"spec_hash":")" +
+                spec_hash("{}") + "\"}");
+  EXPECT_EQ(
+      lines.lines.at(3),
+      R"({"event":"steady","pool":"default/orders","from":"1970-01-01T00:17:00.000Z","to":"1970-01-01T00:17:20.000Z","ticks":3,"ready":{"min":0,"max":3}})");
   EXPECT_TRUE(lines.lines.at(4).starts_with(R"({"event":"tick","tick":"b00t-5","at":)")) << lines.lines.at(4);
 }
 
@@ -122,7 +128,8 @@ TEST(JournalLine, NamesThePlaceOfWhatIsWrong) {
   const auto why = [](const char* line) { return parse_journal_line(line).error().what; };
   EXPECT_EQ(why("{\"event\":\"tock\"}"), "$.event: \"tock\"; accepted: pool, tick, act, state, steady");
   EXPECT_TRUE(why("{\"event\":\"ti").starts_with("$: not JSON")) << why("{\"event\":\"ti");
-  EXPECT_EQ(why(R"({"event":"pool","v":2,"spec":{}})"), "$.v: 2; accepted: 1; the journal is from another version of sluice");
+  EXPECT_EQ(why(R"({"event":"pool","v":2,"spec":{}})"),
+            "$.v: 2; accepted: 1; the journal is from another version of sluice");
 }
 
 class Folder {
@@ -170,7 +177,8 @@ TEST(JournalFile, AFullDiskIsAnErrorWithTheFileAndTheWayOut) {
   JournalFile file("/dev/full", {});
   const Result<void> written = file.write("{}");
   ASSERT_FALSE(written);
-  EXPECT_EQ(written.error().what, "/dev/full: cannot write: No space left on device; free some space, sluice goes on by itself");
+  EXPECT_EQ(written.error().what,
+            "/dev/full: cannot write: No space left on device; free some space, sluice goes on by itself");
 }
 
 }  // namespace

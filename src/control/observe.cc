@@ -29,7 +29,8 @@ bool waits(WorkerState state) {
 // A claim that is newer than the reading is not in that reading yet: the worker still covers a waiting message.
 WorkerState claim_as_read(const model::Worker& worker, const Result<model::Sample>& sample) {
   const bool claimed = worker.state == WorkerState::busy || worker.state == WorkerState::idle;
-  const bool later = claimed && worker.claimed_at && sample && sample->ready && *worker.claimed_at > sample->ready->observed_at;
+  const bool later =
+      claimed && worker.claimed_at && sample && sample->ready && *worker.claimed_at > sample->ready->observed_at;
   return later ? WorkerState::ready : worker.state;
 }
 
@@ -40,7 +41,9 @@ Observer::Observer(const pool::PoolSpec& spec)
     : stale_after_(std::max<Duration>(3 * pool::every(spec.policy).period.value_or(1s), 30s)),
       starts_(spec.workers.start_deadline) {}
 
-void Observer::acted(Time at) { acted_ = at; }
+void Observer::acted(Time at) {
+  acted_ = at;
+}
 
 Observation Observer::observe(Time now, const Result<model::FleetView>& fleet, const Result<model::Sample>& sample) {
   Observation out;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Turns what was read into what a decision may look at: whole numbers, ages, claims. What could not be read stays unknown;
-// a fleet that could not be read keeps its last counts and says that they are old, so an error never lowers a number.
+// Turns what was read into what a decision may look at: whole numbers, ages, claims. What could not be read stays
+// unknown; a fleet that could not be read keeps its last counts and says that they are old, so an error never lowers a
+// number.
 #include <optional>
 
 #include "base/result.h"
@@ -16,9 +17,10 @@ class Observer {
  public:
   explicit Observer(const pool::PoolSpec& spec);
 
-  // `fleet` must have been read before `sample`: a worker that claims between the two then covers its message twice for one
-  // tick, which only delays growth, and never starts a second worker for it.
-  [[nodiscard]] model::Observation observe(Time now, const Result<model::FleetView>& fleet, const Result<model::Sample>& sample);
+  // `fleet` must have been read before `sample`: a worker that claims between the two then covers its message twice for
+  // one tick, which only delays growth, and never starts a second worker for it.
+  [[nodiscard]] model::Observation observe(Time now, const Result<model::FleetView>& fleet,
+                                           const Result<model::Sample>& sample);
   // A start was attempted, whatever came of it: views and readings from before `at` no longer justify growth.
   void acted(Time at);
   // The last fleet view that was read, if any.

@@ -25,7 +25,11 @@ model::Sample sample_of(std::int64_t ready, Time at) {
 }
 
 model::Worker worker_of(int slot, WorkerState state, Time created = t0) {
-  return {.slot = slot, .name = "o-w" + std::to_string(slot), .id = "id" + std::to_string(slot), .state = state, .since = created,
+  return {.slot = slot,
+          .name = "o-w" + std::to_string(slot),
+          .id = "id" + std::to_string(slot),
+          .state = state,
+          .since = created,
           .created_at = created};
 }
 
@@ -82,7 +86,12 @@ TEST(Observer, AWorkerPastItsStartDeadlineIsFailing) {
 }
 
 model::EndedWorker end_of(int n, model::EndKind kind, bool started) {
-  return {.slot = 0, .name = "o-w0", .id = "e" + std::to_string(n), .kind = kind, .started = started, .why = "exit status 1",
+  return {.slot = 0,
+          .name = "o-w0",
+          .id = "e" + std::to_string(n),
+          .kind = kind,
+          .started = started,
+          .why = "exit status 1",
           .ended_at = t0};
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Which starts worked. Fed with every fleet view, it turns "who is there" into "when was the last start, did it work, how
-// many failed in a row". Rebuilt from the first view after a restart, so it needs no file.
+// Which starts worked. Fed with every fleet view, it turns "who is there" into "when was the last start, did it work,
+// how many failed in a row". Rebuilt from the first view after a restart, so it needs no file.
 #include <deque>
 #include <map>
 #include <optional>
@@ -31,9 +31,9 @@ class StartTable {
   void failed_start(Start& start, const std::string& why);
 
   Duration start_deadline_;
-  std::map<std::string, Start> live_;   // by worker id
-  std::map<std::string, Time> ended_;   // ids whose end was counted
-  std::deque<bool> window_;             // of the last 10 ended: failed?
+  std::map<std::string, Start> live_;  // by worker id
+  std::map<std::string, Time> ended_;  // ids whose end was counted
+  std::deque<bool> window_;            // of the last 10 ended: failed?
   std::optional<Time> last_asked_;
   std::optional<Time> last_ready_;
   std::int64_t failed_in_a_row_ = 0;

@@ -8,7 +8,9 @@
 namespace sluice::control {
 namespace {
 
-std::string number(const std::optional<std::int64_t>& n) { return n ? std::to_string(*n) : "null"; }
+std::string number(const std::optional<std::int64_t>& n) {
+  return n ? std::to_string(*n) : "null";
+}
 
 }  // namespace
 

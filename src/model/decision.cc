@@ -5,14 +5,22 @@ namespace sluice::model {
 
 std::string_view word(Word w) {
   switch (w) {
-    case Word::grow: return "grow";
-    case Word::hold: return "hold";
-    case Word::shrink: return "shrink";
-    case Word::steady: return "steady";
-    case Word::paused: return "paused";
-    case Word::blind: return "blind";
-    case Word::full: return "full";
-    case Word::broken: return "broken";
+    case Word::grow:
+      return "grow";
+    case Word::hold:
+      return "hold";
+    case Word::shrink:
+      return "shrink";
+    case Word::steady:
+      return "steady";
+    case Word::paused:
+      return "paused";
+    case Word::blind:
+      return "blind";
+    case Word::full:
+      return "full";
+    case Word::broken:
+      return "broken";
   }
   return "hold";
 }

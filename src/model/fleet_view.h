@@ -34,13 +34,13 @@ struct Worker {
   std::string name;  // orders-w3
   std::string id;    // this start of the slot: a uid or a process's start; two lives of one slot differ here
   WorkerState state = WorkerState::requested;
-  std::string why;                    // what it waits for, when it waits
-  Time since;                         // in this state
-  Time created_at;                    // asked for
-  std::optional<Time> claimed_at;     // first claim, if known
-  int handling = 0;                   // messages it has now, if it says so
-  std::string place;                  // node it runs on or waits for, for people
-  bool stays_when_idle = false;       // started with idle exit off, because its slot was below `min`
+  std::string why;                 // what it waits for, when it waits
+  Time since;                      // in this state
+  Time created_at;                 // asked for
+  std::optional<Time> claimed_at;  // first claim, if known
+  int handling = 0;                // messages it has now, if it says so
+  std::string place;               // node it runs on or waits for, for people
+  bool stays_when_idle = false;    // started with idle exit off, because its slot was below `min`
 };
 
 enum class EndKind {
@@ -77,9 +77,10 @@ enum class ClaimRung { reported, readiness, broker, consumers, after };
 [[nodiscard]] std::string_view word(EndKind kind);
 
 struct FleetView {
-  std::vector<Worker> workers;     // every live one, by slot
-  std::vector<EndedWorker> ended;  // those whose end is still remembered, oldest first; the same end may be shown many times
-  std::vector<int> free_slots;     // where a worker may be started, the one to use first in front
+  std::vector<Worker> workers;  // every live one, by slot
+  std::vector<EndedWorker>
+      ended;  // those whose end is still remembered, oldest first; the same end may be shown many times
+  std::vector<int> free_slots;  // where a worker may be started, the one to use first in front
   Capacity capacity;
   ClaimRung claim = ClaimRung::reported;
   Time observed_at;

@@ -105,10 +105,14 @@ void slots_json(std::string& out, std::string_view name, const std::vector<int>&
 
 std::string_view word(AgeKind kind) {
   switch (kind) {
-    case AgeKind::exact: return "exact";
-    case AgeKind::reported: return "reported";
-    case AgeKind::estimate: return "estimate";
-    case AgeKind::bound: return "bound";
+    case AgeKind::exact:
+      return "exact";
+    case AgeKind::reported:
+      return "reported";
+    case AgeKind::estimate:
+      return "estimate";
+    case AgeKind::bound:
+      return "bound";
   }
   return "bound";
 }

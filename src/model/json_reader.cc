@@ -18,14 +18,22 @@ constexpr std::int64_t integer_max = std::int64_t{1} << 53;
 
 std::string kind_of(const boost::json::value& json) {
   switch (json.kind()) {
-    case boost::json::kind::null: return "null";
-    case boost::json::kind::bool_: return json.get_bool() ? "true" : "false";
-    case boost::json::kind::int64: return std::to_string(json.get_int64());
-    case boost::json::kind::uint64: return std::to_string(json.get_uint64());
-    case boost::json::kind::double_: return fmt::format("{}", json.get_double());
-    case boost::json::kind::string: return fmt::format("\"{}\"", std::string_view(json.get_string()).substr(0, 40));
-    case boost::json::kind::array: return "an array";
-    case boost::json::kind::object: return "an object";
+    case boost::json::kind::null:
+      return "null";
+    case boost::json::kind::bool_:
+      return json.get_bool() ? "true" : "false";
+    case boost::json::kind::int64:
+      return std::to_string(json.get_int64());
+    case boost::json::kind::uint64:
+      return std::to_string(json.get_uint64());
+    case boost::json::kind::double_:
+      return fmt::format("{}", json.get_double());
+    case boost::json::kind::string:
+      return fmt::format("\"{}\"", std::string_view(json.get_string()).substr(0, 40));
+    case boost::json::kind::array:
+      return "an array";
+    case boost::json::kind::object:
+      return "an object";
   }
   return "null";
 }
@@ -60,7 +68,8 @@ void JsonReader::integer(std::string_view key, std::optional<std::int64_t>& out,
     return;
   }
   if (n == nullptr || *n < least) {
-    fail(key, kind_of(*member), least == 0 ? "a whole number, 0 or more" : fmt::format("a whole number, {} or more", least));
+    fail(key, kind_of(*member),
+         least == 0 ? "a whole number, 0 or more" : fmt::format("a whole number, {} or more", least));
     return;
   }
   out = *n;

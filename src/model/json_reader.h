@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Reads JSON objects strictly: every key is either asked for or an error, and every error names its path. Include in .cc
-// files only.
+// Reads JSON objects strictly: every key is either asked for or an error, and every error names its path. Include in
+// .cc files only.
 #include <boost/json.hpp>
 #include <cstdint>
 #include <optional>

@@ -24,14 +24,15 @@ Observation example() {
 TEST(ObservationJson, HasTheKeysOfTheContractInTheirOrder) {
   std::string out;
   append_json(out, example());
-  EXPECT_EQ(out,
-            R"({"queue":{"ready":{"n":37,"age_ms":4},"in_flight":{"n":4,"age_ms":4},"total":null,"delayed":null,"dead":null,)"
-            R"("consumers":null,"oldest_age":{"ms":12100,"kind":"exact","age_ms":4},"published_n":{"n":200,"age_ms":4},)"
-            R"("acked_n":null,"error":null},"workers":{"requested":0,"unscheduled":0,"starting":0,"ready":0,"busy":4,"idle":0,)"
-            R"("draining":0,"terminating":0,"suspended":0,"failing":0,"unknown":0},"fleet":{"age_ms":0,"error":null,)"
-            R"("capacity":"room","why":"","claim":"reported"},"waiting":[{"worker":"orders-w3","state":"unscheduled",)"
-            R"("why":"node 2 \"boots\"","for_ms":40000}],"starts":{"last_ms_ago":1000,"failed_in_a_row":0,"ready_ms_ago":null,)"
-            R"("ended":0,"failed":0,"why":""}})");
+  EXPECT_EQ(
+      out,
+      R"({"queue":{"ready":{"n":37,"age_ms":4},"in_flight":{"n":4,"age_ms":4},"total":null,"delayed":null,"dead":null,)"
+      R"("consumers":null,"oldest_age":{"ms":12100,"kind":"exact","age_ms":4},"published_n":{"n":200,"age_ms":4},)"
+      R"("acked_n":null,"error":null},"workers":{"requested":0,"unscheduled":0,"starting":0,"ready":0,"busy":4,"idle":0,)"
+      R"("draining":0,"terminating":0,"suspended":0,"failing":0,"unknown":0},"fleet":{"age_ms":0,"error":null,)"
+      R"("capacity":"room","why":"","claim":"reported"},"waiting":[{"worker":"orders-w3","state":"unscheduled",)"
+      R"("why":"node 2 \"boots\"","for_ms":40000}],"starts":{"last_ms_ago":1000,"failed_in_a_row":0,"ready_ms_ago":null,)"
+      R"("ended":0,"failed":0,"why":""}})");
 }
 
 TEST(ObservationJson, ReadsBackToTheSameValue) {
@@ -42,9 +43,12 @@ TEST(ObservationJson, ReadsBackToTheSameValue) {
 
 TEST(ObservationJson, TakesWhatIsAbsentAsUnknownAndRefusesTheRest) {
   EXPECT_EQ(observation_from_json(boost::json::parse("{}"), "$.seen").value(), Observation{});
-  const auto why = [](const char* json) { return observation_from_json(boost::json::parse(json), "$.seen").error().what; };
+  const auto why = [](const char* json) {
+    return observation_from_json(boost::json::parse(json), "$.seen").error().what;
+  };
   EXPECT_EQ(why(R"({"queue":{"ready":{"n":-1}}})"), "$.seen.queue.ready.n: -1; accepted: a whole number, 0 or more");
-  EXPECT_EQ(why(R"({"queue":{"ready":{"n":"5"}}})"), "$.seen.queue.ready.n: \"5\"; accepted: a whole number, 0 or more");
+  EXPECT_EQ(why(R"({"queue":{"ready":{"n":"5"}}})"),
+            "$.seen.queue.ready.n: \"5\"; accepted: a whole number, 0 or more");
   EXPECT_EQ(why(R"({"queue":{"raedy":null}})"), "$.seen.queue.raedy: unknown field; accepted: did you mean ready?");
   EXPECT_EQ(why(R"({"fleet":{"capacity":"ful"}})"), "$.seen.fleet.capacity: \"ful\"; accepted: room, waiting, full");
   EXPECT_EQ(why("[]"), "$.seen: an array; accepted: an object");

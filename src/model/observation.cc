@@ -5,7 +5,9 @@
 
 namespace sluice::model {
 
-std::int64_t Observation::live() const { return std::accumulate(workers.begin(), workers.end(), std::int64_t{0}); }
+std::int64_t Observation::live() const {
+  return std::accumulate(workers.begin(), workers.end(), std::int64_t{0});
+}
 
 std::int64_t Observation::useful() const {
   return live() - count(WorkerState::draining) - count(WorkerState::terminating) - count(WorkerState::failing);

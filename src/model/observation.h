@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Everything a decision may look at, exactly as the journal writes it: whole messages, whole milliseconds, ages instead of
-// times. Rounded when observed and not when printed, so that a replay of the journal sees the same bits.
+// Everything a decision may look at, exactly as the journal writes it: whole messages, whole milliseconds, ages instead
+// of times. Rounded when observed and not when printed, so that a replay of the journal sees the same bits.
 #include <array>
 #include <cstdint>
 #include <optional>

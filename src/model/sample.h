@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// One reading of a queue. Every value is optional and carries its own time: what the broker did not say stays empty, and
-// two values may be seconds apart. Not one struct of plain numbers, in which an unread field would look like an empty queue.
+// One reading of a queue. Every value is optional and carries its own time: what the broker did not say stays empty,
+// and two values may be seconds apart. Not one struct of plain numbers, in which an unread field would look like an
+// empty queue.
 #include <cstdint>
 #include <optional>
 
@@ -32,11 +33,11 @@ struct OldestAge {
 };
 
 struct Sample {
-  std::optional<Reading> ready;        // waiting, nobody has it
-  std::optional<Reading> in_flight;    // delivered, not settled
+  std::optional<Reading> ready;      // waiting, nobody has it
+  std::optional<Reading> in_flight;  // delivered, not settled
   std::optional<Reading> total;
-  std::optional<Reading> delayed;      // to be retried later
-  std::optional<Reading> dead;         // in the dead letters
+  std::optional<Reading> delayed;  // to be retried later
+  std::optional<Reading> dead;     // in the dead letters
   std::optional<Reading> consumers;
   std::optional<OldestAge> oldest_age;  // of the oldest ready message never delivered before; 0: the queue is empty
   std::optional<Reading> published_n;   // cumulative

@@ -44,8 +44,8 @@ Proposal propose(const BacklogPerWorkerOptions& options, const Observation& seen
   const BacklogTerms t = terms(options, seen);
   const std::int64_t target = std::max(t.needed, seen.count(WorkerState::busy));
   out.enough = target;
-  out.sentence =
-      fmt::format("{} and {} in work", messages_wait(t.waiting), t.claimed == 1 ? "1 is" : fmt::format("{} are", t.claimed));
+  out.sentence = fmt::format("{} and {} in work", messages_wait(t.waiting),
+                             t.claimed == 1 ? "1 is" : fmt::format("{} are", t.claimed));
   if (target <= useful) {
     out.word = Word::steady;
     return out;

@@ -2,8 +2,8 @@
 #pragma once
 // One worker for every N messages that wait or run: max(busy, ceil((waiting + claimed) / N)), by claims.
 //
-// Not ceil(waiting / N) alone, which forgets that busy workers cannot take what waits: 5 waiting and 5 busy with N = 1 is
-// 10 workers, not 5.
+// Not ceil(waiting / N) alone, which forgets that busy workers cannot take what waits: 5 waiting and 5 busy with N = 1
+// is 10 workers, not 5.
 #include "policy/options.h"
 
 namespace sluice::policy {
@@ -11,15 +11,16 @@ namespace sluice::policy {
 // The arithmetic of one proposal, for whoever explains it.
 struct BacklogTerms {
   std::int64_t waiting = 0;
-  std::int64_t claimed = 0;    // messages in work
-  bool claimed_read = false;   // from a reading of in_flight as fresh as ready, else counted by busy workers
-  std::int64_t needed = 0;     // ceil((waiting + claimed) / messages)
+  std::int64_t claimed = 0;   // messages in work
+  bool claimed_read = false;  // from a reading of in_flight as fresh as ready, else counted by busy workers
+  std::int64_t needed = 0;    // ceil((waiting + claimed) / messages)
 };
 // Requires: seen.queue.ready.
 [[nodiscard]] BacklogTerms terms(const BacklogPerWorkerOptions& options, const model::Observation& seen);
 
-// `claimed` is in_flight where that reading is as fresh as ready, else concurrency x workers that have claimed. Holds while
-// the backlog is unknown and while the reading is older than the last start. Workers not started yet count as there.
+// `claimed` is in_flight where that reading is as fresh as ready, else concurrency x workers that have claimed. Holds
+// while the backlog is unknown and while the reading is older than the last start. Workers not started yet count as
+// there.
 [[nodiscard]] Proposal propose(const BacklogPerWorkerOptions& options, const model::Observation& seen);
 
 }  // namespace sluice::policy

@@ -27,9 +27,9 @@ struct BacklogPerWorkerOptions {
 // What a policy wants, before any clamp.
 struct Proposal {
   model::Word word = model::Word::steady;
-  std::string sentence;        // the reason without its word
-  std::int64_t wanted = 0;     // workers to have; never below the useful ones in a fleet whose workers leave by themselves
-  std::int64_t enough = 0;     // workers that would do: those above it which never got a place may be withdrawn
+  std::string sentence;     // the reason without its word
+  std::int64_t wanted = 0;  // workers to have; never below the useful ones in a fleet whose workers leave by themselves
+  std::int64_t enough = 0;  // workers that would do: those above it which never got a place may be withdrawn
   std::optional<std::int64_t> again_in_ms;  // when waiting is all that is missing: look again then
 };
 

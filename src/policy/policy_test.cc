@@ -59,11 +59,11 @@ std::string replay(const Options& options, const std::string& table) {
     std::istringstream words(line);
     std::string ready, in_flight, age, starting, ready_workers, busy, idle;
     words >> ready >> in_flight >> age >> starting >> ready_workers >> busy >> idle;
-    const Row row{cell(ready), cell(in_flight), cell(age), std::stoll(starting), std::stoll(ready_workers), std::stoll(busy),
-                  std::stoll(idle)};
+    const Row row{cell(ready),      cell(in_flight), cell(age), std::stoll(starting), std::stoll(ready_workers),
+                  std::stoll(busy), std::stoll(idle)};
     const Proposal p = propose(options, seen_of(row));
-    out += fmt::format("{:>5} {:>9} {:>5} {:>8} {:>5} {:>4} {:>4}  ->  {:>7}  {}: {}\n", ready, in_flight, age, starting,
-                       ready_workers, busy, idle, p.wanted, model::word(p.word), p.sentence);
+    out += fmt::format("{:>5} {:>9} {:>5} {:>8} {:>5} {:>4} {:>4}  ->  {:>7}  {}: {}\n", ready, in_flight, age,
+                       starting, ready_workers, busy, idle, p.wanted, model::word(p.word), p.sentence);
   }
   return out;
 }
@@ -77,10 +77,12 @@ TEST(ThresholdPolicy, GrowsOneAtATimeWaitsForTheStartAndHoldsWhenBlind) {
       "   61         0    12        1     0    0    0  ->        1  hold: orders-w0 has been starting for 10 s\n"
       "    ?         ?     ?        0     0    1    0  ->        1  blind: backlog unknown\n"
       "   44         1    12        0     0    1    0  ->        2  grow: 44 messages wait, more than 20\n"
-      "   21         0    12        0     1    0    0  ->        1  steady: 21 messages wait, 1 of them for 1 worker about to take them\n"
+      "   21         0    12        0     1    0    0  ->        1  steady: 21 messages wait, 1 of them for 1 worker "
+      "about to take them\n"
       "    3         0    61        0     0    2    0  ->        3  grow: a message has waited 61 s, longer than 60 s\n"
       "    3         0    61        0     1    2    0  ->        3  steady: 3 messages wait\n"
-      "    ?         ?    61        0     0    2    0  ->        3  grow: a message has waited 61 s, longer than 60 s\n";
+      "    ?         ?    61        0     0    2    0  ->        3  grow: a message has waited 61 s, longer than 60 "
+      "s\n";
   const ThresholdOptions options{.messages = 20, .age = 60s};
   EXPECT_EQ(replay(options, want), want);
 }
@@ -101,7 +103,8 @@ TEST(ThresholdPolicy, HoldsWhileTheReadingIsOlderThanTheLastStart) {
   Observation seen = seen_of({.ready = 37, .busy = 1});
   seen.queue.ready->age_ms = 5000;
   seen.starts.last_ms_ago = 5000;
-  EXPECT_EQ(propose(options, seen).sentence, "37 messages wait, more than 20; the reading is older than the last start");
+  EXPECT_EQ(propose(options, seen).sentence,
+            "37 messages wait, more than 20; the reading is older than the last start");
   seen.starts.last_ms_ago = 5001;
   EXPECT_EQ(propose(options, seen).word, model::Word::grow);
 }
@@ -122,9 +125,11 @@ TEST(BacklogPerWorkerPolicy, CountsWaitingAndRunningMessagesOnce) {
   const std::string want =
       "ready in-flight age-s starting ready busy idle  ->  workers  reason\n"
       "    0         0     0        0     0    0    0  ->        0  steady: 0 messages wait and 0 are in work\n"
-      "    5         5     0        0     0    5    0  ->       10  grow: 5 messages wait and 5 are in work, one worker each is 10\n"
+      "    5         5     0        0     0    5    0  ->       10  grow: 5 messages wait and 5 are in work, one "
+      "worker each is 10\n"
       "    5         5     0        5     0    5    0  ->       10  steady: 5 messages wait and 5 are in work\n"
-      "    5         ?     0        0     0    5    0  ->       10  grow: 5 messages wait and 5 are in work, one worker each is 10\n"
+      "    5         ?     0        0     0    5    0  ->       10  grow: 5 messages wait and 5 are in work, one "
+      "worker each is 10\n"
       "    0         1     0        0     0    1    4  ->        5  steady: 0 messages wait and 1 is in work\n"
       "    ?         5     0        0     0    5    0  ->        5  blind: backlog unknown\n";
   EXPECT_EQ(replay(BacklogPerWorkerOptions{.messages = 1}, want), want);

@@ -9,7 +9,9 @@ std::string messages_wait(std::int64_t n) {
   return n == 1 ? std::string("1 message waits") : fmt::format("{} messages wait", n);
 }
 
-std::string workers(std::int64_t n) { return fmt::format("{} worker{}", n, n == 1 ? "" : "s"); }
+std::string workers(std::int64_t n) {
+  return fmt::format("{} worker{}", n, n == 1 ? "" : "s");
+}
 
 std::string who_is_starting(const model::Observation& seen) {
   const model::SeenWaiting* longest = nullptr;
@@ -24,9 +26,12 @@ std::string who_is_starting(const model::Observation& seen) {
   const std::string why = longest->why.empty() ? "" : fmt::format(" ({})", longest->why);
   const std::string span = humane_duration(std::chrono::milliseconds{longest->for_ms});
   switch (longest->state) {
-    case model::WorkerState::starting: return fmt::format("{} has been starting for {}{}", longest->worker, span, why);
-    case model::WorkerState::suspended: return fmt::format("{} has been suspended for {}{}", longest->worker, span, why);
-    default: return fmt::format("{} has waited for a place for {}{}", longest->worker, span, why);
+    case model::WorkerState::starting:
+      return fmt::format("{} has been starting for {}{}", longest->worker, span, why);
+    case model::WorkerState::suspended:
+      return fmt::format("{} has been suspended for {}{}", longest->worker, span, why);
+    default:
+      return fmt::format("{} has waited for a place for {}{}", longest->worker, span, why);
   }
 }
 

@@ -15,8 +15,8 @@ namespace sluice::policy {
 [[nodiscard]] std::string who_is_starting(const model::Observation& seen);
 // "backlog unknown: connection refused".
 [[nodiscard]] std::string unknown_backlog(const model::Observation& seen);
-// True when the backlog was read before the last worker was asked for: growing on it could start a second worker for the
-// same messages.
+// True when the backlog was read before the last worker was asked for: growing on it could start a second worker for
+// the same messages.
 [[nodiscard]] bool older_than_last_start(const model::SeenCount& ready, const model::SeenStarts& starts);
 
 }  // namespace sluice::policy

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Every arrow of the state diagram in queue/receiver.h. Part of queue/conformance.h, which includes it.
-#include "queue/conformance.h"
+#include "queue/conformance_rig.h"
 
 namespace sluice::queue::conformance {
 
@@ -40,7 +40,8 @@ TEST_P(QueueConformance, AcknowledgedIsGoneForGood) {
     co_await begin(rig, *receiver, got[0].tag);
     receiver->finished(got[0].tag);
     co_await ack(rig, *receiver, got[0].tag);
-    co_await expect_counts(rig, Counts{.ready = 0, .in_flight = 0, .delayed = 0, .dead = 0, .published = 1, .acked = 1});
+    co_await expect_counts(rig,
+                           Counts{.ready = 0, .in_flight = 0, .delayed = 0, .dead = 0, .published = 1, .acked = 1});
     co_await close(rig, *receiver);
     const std::unique_ptr<Receiver> next = co_await opened(rig, "w1");
     co_await expect_nothing(rig, *next, 50ms);
@@ -77,7 +78,8 @@ TEST_P(QueueConformance, ARetryComesBackAfterItsDelayAndCountsAsAnAttempt) {
     const Deadline deadline = rig.clock().in(patience);
     const Time before = rig.clock().now();
     expect_done(co_await receiver->retry(got[0].tag, delay, Cause::retried, "busy", deadline));
-    co_await expect_counts(rig, Counts{.ready = 0, .in_flight = 1, .delayed = 1, .dead = 0, .published = 2, .acked = 0});
+    co_await expect_counts(rig,
+                           Counts{.ready = 0, .in_flight = 1, .delayed = 1, .dead = 0, .published = 2, .acked = 0});
     const std::vector<Delivery> later = co_await take(rig, *receiver, 1);
     // A millisecond of grace: brokers keep due times in whole ones.
     EXPECT_GE(rig.clock().now() - before, delay - 1ms);
@@ -102,7 +104,8 @@ TEST_P(QueueConformance, ADeadLetterKeepsItsCauseAttemptsAndReason) {
     const Deadline deadline = rig.clock().in(patience);
     expect_done(co_await receiver->dead_letter(got[0].tag, Cause::permanent, "no such customer", deadline));
     expect_done(co_await receiver->dead_letter(got[1].tag, Cause::too_large, "17 MiB", deadline));
-    co_await expect_counts(rig, Counts{.ready = 0, .in_flight = 0, .delayed = 0, .dead = 2, .published = 2, .acked = 0});
+    co_await expect_counts(rig,
+                           Counts{.ready = 0, .in_flight = 0, .delayed = 0, .dead = 2, .published = 2, .acked = 0});
     const std::vector<DeadLetter> dead = co_await rig.dead_letters();
     EXPECT_EQ(dead.size(), 2U);
     if (dead.size() == 2) {
@@ -187,7 +190,8 @@ TEST_P(QueueConformance, ATagIsSettledAtMostOnce) {
     co_await ack(rig, *receiver, again[0].tag);
     const Result<void> foreign = co_await receiver->ack(Tag{0xdeadbeef}, deadline);
     EXPECT_FALSE(foreign);
-    co_await expect_counts(rig, Counts{.ready = 0, .in_flight = 0, .delayed = 0, .dead = 0, .published = 2, .acked = 2});
+    co_await expect_counts(rig,
+                           Counts{.ready = 0, .in_flight = 0, .delayed = 0, .dead = 0, .published = 2, .acked = 2});
     co_await close(rig, *receiver);
   });
 }

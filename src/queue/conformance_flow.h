@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Publishing, waiting, order, cancellation, closing and counting. Part of queue/conformance.h, which includes it.
-#include "queue/conformance.h"
+#include "queue/conformance_rig.h"
 
 namespace sluice::queue::conformance {
 
@@ -111,7 +111,8 @@ TEST_P(QueueConformance, ACancelledReceiveSwallowsNothing) {
       co_await ack(rig, *receiver, got[0].tag);
     }
     co_await close(rig, *receiver);
-    co_await expect_counts(rig, Counts{.ready = 0, .in_flight = 0, .delayed = 0, .dead = 0, .published = 12, .acked = 12});
+    co_await expect_counts(rig,
+                           Counts{.ready = 0, .in_flight = 0, .delayed = 0, .dead = 0, .published = 12, .acked = 12});
   });
 }
 
@@ -228,7 +229,8 @@ TEST_P(QueueConformance, AResentIdThatIsStillThereMakesNoSecondCopy) {
     got = co_await take(rig, *receiver, 1);
     EXPECT_EQ(got[0].attempts, 1U);
     co_await ack(rig, *receiver, got[0].tag);
-    co_await expect_counts(rig, Counts{.ready = 0, .in_flight = 0, .delayed = 0, .dead = 0, .published = 1, .acked = 1});
+    co_await expect_counts(rig,
+                           Counts{.ready = 0, .in_flight = 0, .delayed = 0, .dead = 0, .published = 1, .acked = 1});
     co_await put(rig, std::vector<std::string>{"a"});  // done is forgotten: this is new work
     got = co_await take(rig, *receiver, 1);
     EXPECT_EQ(got[0].cause, Cause::none);
@@ -260,7 +262,8 @@ TEST_P(QueueConformance, ARefusedMessageDoesNotStopItsNeighboursAndSaysWhy) {
     EXPECT_EQ(late.empty() ? PublishState::unknown : late[0].state, PublishState::failed) << "certainly not sent";
     const std::vector<Published> none = co_await publisher->publish({}, deadline);
     EXPECT_TRUE(none.empty());
-    co_await expect_counts(rig, Counts{.ready = 2, .in_flight = 0, .delayed = 0, .dead = 0, .published = 2, .acked = 0});
+    co_await expect_counts(rig,
+                           Counts{.ready = 2, .in_flight = 0, .delayed = 0, .dead = 0, .published = 2, .acked = 0});
   });
 }
 

@@ -17,7 +17,9 @@ using aio::Task;
 constexpr std::size_t sampled_max = 256;
 
 // Awaiting anything throws when the caller was cancelled; this is the cheapest anything.
-Task<void> unless_cancelled() { co_return; }
+Task<void> unless_cancelled() {
+  co_return;
+}
 
 Task<void> wait_out(aio::Clock& clock, Duration delay, Deadline deadline) {
   const Time until = std::min(clock.now() + delay, deadline.at);
@@ -396,7 +398,9 @@ Task<Result<void>> MemoryBroker::State::leave(Op op, std::string_view who, Deadl
 MemoryBroker::MemoryBroker(aio::Loop& loop, aio::Clock& clock, Random& random, MemoryOptions options)
     : state_(std::make_unique<State>(loop, clock, random, options)) {}
 
-MemoryBroker::~MemoryBroker() { check(state_->holders.empty(), "a MemoryBroker ended before its receivers"); }
+MemoryBroker::~MemoryBroker() {
+  check(state_->holders.empty(), "a MemoryBroker ended before its receivers");
+}
 
 std::unique_ptr<Publisher> MemoryBroker::publisher(std::string who) {
   return std::make_unique<MemoryPublisher>(*state_, std::move(who));
@@ -424,74 +428,14 @@ void MemoryBroker::kill(std::string_view who) {
   state_->wake();
 }
 
-void MemoryBroker::set_faults(Faults* faults) { state_->faults = faults; }
-void MemoryBroker::freeze(Time until) { state_->frozen_until = until; }
-void MemoryBroker::on_event(std::function<void(const MemoryEvent&)> callback) { state_->watcher = std::move(callback); }
-
-const Trace* MemoryBroker::trace(const std::string& id) {
-  state_->advance();
-  const auto found = state_->known.find(id);
-  return found == state_->known.end() ? nullptr : &found->second.trace;
+void MemoryBroker::set_faults(Faults* faults) {
+  state_->faults = faults;
 }
-
-void MemoryBroker::for_each(const std::function<void(const std::string& id, const Trace&)>& look) {
-  state_->advance();
-  for (const auto& [id, entry] : state_->known) {
-    look(id, entry.trace);
-  }
+void MemoryBroker::freeze(Time until) {
+  state_->frozen_until = until;
 }
-
-std::uint64_t MemoryBroker::count(Place place) {
-  state_->advance();
-  return state_->counts[static_cast<std::size_t>(place)];
-}
-
-const std::vector<MemoryDeadLetter>& MemoryBroker::dead_letters() const { return state_->dead; }
-
-void MemoryBroker::verify() {
-  state_->advance();
-  std::array<std::uint64_t, 6> sums{};
-  for (const auto& [id, entry] : state_->known) {
-    for (std::size_t i = 0; i < sums.size(); ++i) {
-      sums[i] += entry.trace.copies[i];
-    }
-  }
-  check(sums == state_->counts, "the traces and the counts of the broker differ");
-  std::uint64_t all = 0;
-  for (const std::uint64_t n : sums) {
-    all += n;
-  }
-  check(all == state_->published_n, "a published message is nowhere");
-}
-
-std::string_view word(Op op) {
-  switch (op) {
-    case Op::open: return "open";
-    case Op::publish: return "publish";
-    case Op::receive: return "receive";
-    case Op::begin: return "begin";
-    case Op::ack: return "ack";
-    case Op::retry: return "retry";
-    case Op::requeue: return "requeue";
-    case Op::dead_letter: return "dead letter";
-    case Op::extend: return "extend";
-    case Op::cancel: return "cancel";
-    case Op::close: return "close";
-    case Op::sample: return "sample";
-  }
-  return "operation";
-}
-
-std::string_view word(Place place) {
-  switch (place) {
-    case Place::ready: return "ready";
-    case Place::held: return "held";
-    case Place::running: return "running";
-    case Place::delayed: return "delayed";
-    case Place::dead: return "dead";
-    case Place::done: return "done";
-  }
-  return "nowhere";
+void MemoryBroker::on_event(std::function<void(const MemoryEvent&)> callback) {
+  state_->watcher = std::move(callback);
 }
 
 }  // namespace sluice::queue

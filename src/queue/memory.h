@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The in-memory twin of every broker: any number of publishers, receivers and backlog sources on one queue, in one process,
-// under any Clock. It passes queue/conformance.h like the real ones, breaks on request (Faults), and can be looked into,
-// which is what a simulation's invariants need. Loop thread only; it outlives what its factories made.
+// The in-memory twin of every broker: any number of publishers, receivers and backlog sources on one queue, in one
+// process, under any Clock. It passes queue/conformance.h like the real ones, breaks on request (Faults), and can be
+// looked into, which is what a simulation's invariants need. Loop thread only; it outlives what its factories made.
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -22,11 +22,11 @@ namespace sluice::queue {
 
 struct MemoryOptions {
   std::optional<Duration> lease = {};  // none: a delivery is held until its Receiver dies
-  Duration notice_death{0};        // from the death of a Receiver to the return of what it had
-  Duration latency_low{0};         // every exchange takes between low and high, one way
+  Duration notice_death{0};            // from the death of a Receiver to the return of what it had
+  Duration latency_low{0};             // every exchange takes between low and high, one way
   Duration latency_high{0};
   std::size_t body_max = 16U << 20U;
-  bool dedupe = true;              // false: a re-sent id is a second copy, as on RabbitMQ
+  bool dedupe = true;  // false: a re-sent id is a second copy, as on RabbitMQ
 };
 
 enum class Op { open, publish, receive, begin, ack, retry, requeue, dead_letter, extend, cancel, close, sample };
@@ -48,8 +48,15 @@ class Faults {
     std::uint32_t absent = 0;  // bits of absent_ready.. below: these fields stay empty
   };
   enum Absent : std::uint32_t {
-    absent_ready = 1, absent_in_flight = 2, absent_total = 4, absent_delayed = 8, absent_dead = 16, absent_consumers = 32,
-    absent_oldest_age = 64, absent_published_n = 128, absent_acked_n = 256
+    absent_ready = 1,
+    absent_in_flight = 2,
+    absent_total = 4,
+    absent_delayed = 8,
+    absent_dead = 16,
+    absent_consumers = 32,
+    absent_oldest_age = 64,
+    absent_published_n = 128,
+    absent_acked_n = 256
   };
   virtual ~Faults() = default;
   virtual Before before(Op, std::string_view /*who*/) { return {}; }
@@ -66,8 +73,8 @@ struct Trace {
   std::array<std::uint32_t, 6> copies{};  // by Place
   bool confirmed = false;                 // a publisher was told so
   std::uint32_t deliveries = 0;
-  std::uint32_t attempts = 0;             // the largest count handed out so far
-  Cause cause = Cause::none;              // of the last return or of the dead letter
+  std::uint32_t attempts = 0;  // the largest count handed out so far
+  Cause cause = Cause::none;   // of the last return or of the dead letter
   [[nodiscard]] std::uint32_t at(Place place) const { return copies[static_cast<std::size_t>(place)]; }
 };
 

@@ -13,24 +13,25 @@ Error not_held(Tag tag) {
   return Error{Code::gone, "delivery " + std::to_string(tag) + " is not held here: settled, or its lease is lost"};
 }
 
-bool counts_as_attempt(Cause cause) { return cause != Cause::requeued; }
+bool counts_as_attempt(Cause cause) {
+  return cause != Cause::requeued;
+}
 
 }  // namespace
 
 void MemoryBroker::State::tell(MemoryEvent::Kind kind, const MemoryItem& item, std::string_view who,
                                Cause cause) const {
   if (watcher) {
-    watcher(MemoryEvent{.kind = kind, .at = clock.now(), .id = item.message.id, .who = who,
-                        .attempts = item.attempts, .cause = cause});
+    watcher(MemoryEvent{
+        .kind = kind, .at = clock.now(), .id = item.message.id, .who = who, .attempts = item.attempts, .cause = cause});
   }
 }
 
 std::uint64_t MemoryBroker::State::push_due(Time at, Due::Kind kind, MemoryItem* item) {
   const std::uint64_t number = order++;
   due.push_back(Due{.at = at, .order = number, .kind = kind, .item = item});
-  std::push_heap(due.begin(), due.end(), [](const Due& a, const Due& b) {
-    return a.at != b.at ? a.at > b.at : a.order > b.order;
-  });
+  std::push_heap(due.begin(), due.end(),
+                 [](const Due& a, const Due& b) { return a.at != b.at ? a.at > b.at : a.order > b.order; });
   return number;
 }
 
@@ -40,9 +41,8 @@ void MemoryBroker::State::advance() {
   }
   const Time now = clock.now();
   while (!due.empty() && due.front().at <= now) {
-    std::pop_heap(due.begin(), due.end(), [](const Due& a, const Due& b) {
-      return a.at != b.at ? a.at > b.at : a.order > b.order;
-    });
+    std::pop_heap(due.begin(), due.end(),
+                  [](const Due& a, const Due& b) { return a.at != b.at ? a.at > b.at : a.order > b.order; });
     const Due entry = due.back();
     due.pop_back();
     switch (entry.kind) {
@@ -223,7 +223,10 @@ MemoryItem* MemoryBroker::State::find(const MemoryHolder& holder, Tag tag) {
 }
 
 Delivery MemoryBroker::State::delivery(MemoryItem& item) const {
-  return Delivery{.message = item.message, .tag = item.tag(), .attempts = item.attempts, .cause = item.cause,
+  return Delivery{.message = item.message,
+                  .tag = item.tag(),
+                  .attempts = item.attempts,
+                  .cause = item.cause,
                   .waited = clock.now() - item.since};
 }
 
@@ -296,8 +299,12 @@ Result<void> MemoryBroker::State::bury(MemoryHolder& holder, Tag tag, Cause caus
   move(*item, Place::dead);
   tell(MemoryEvent::Kind::dead, *item, holder.who, cause);
   drop(*item);
-  dead.push_back(MemoryDeadLetter{.message = std::move(item->message), .cause = cause, .attempts = item->attempts,
-                                  .why = std::move(why), .who = holder.who, .at = clock.now()});
+  dead.push_back(MemoryDeadLetter{.message = std::move(item->message),
+                                  .cause = cause,
+                                  .attempts = item->attempts,
+                                  .why = std::move(why),
+                                  .who = holder.who,
+                                  .at = clock.now()});
   return {};
 }
 

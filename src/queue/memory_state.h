@@ -47,14 +47,14 @@ struct MemoryItem {
   Time since;                     // published, or the end of its last delay
   Time lease_until;
   std::uint32_t index = 0;
-  std::uint32_t generation = 0;   // grows with each delivery, so that an old tag cannot settle a new one
+  std::uint32_t generation = 0;  // grows with each delivery, so that an old tag cannot settle a new one
   std::uint32_t attempts = 0;
   Place place = Place::ready;
   Cause cause = Cause::none;
   bool finished = false;
-  bool fresh = true;              // never delivered
-  bool lease_listed = false;      // has an entry in the due heap, which survives the reuse of this slot
-  MemoryItem* prev = nullptr;     // in its lane or in its owner's list
+  bool fresh = true;           // never delivered
+  bool lease_listed = false;   // has an entry in the due heap, which survives the reuse of this slot
+  MemoryItem* prev = nullptr;  // in its lane or in its owner's list
   MemoryItem* next = nullptr;
   MemoryItem* fresh_prev = nullptr;
   MemoryItem* fresh_next = nullptr;
@@ -86,7 +86,8 @@ struct MemoryBroker::State {
   void advance();
   [[nodiscard]] Time next_due() const { return due.empty() ? Time::max() : due.front().at; }
 
-  // Takes the message, or says why not. `trace` is set when a copy is there: this one, or an earlier one of the same id.
+  // Takes the message, or says why not. `trace` is set when a copy is there: this one, or an earlier one of the same
+  // id.
   std::string store(Message& message, Trace*& trace);
   MemoryItem* take(MemoryHolder& holder);  // the next ready one, now held; null when none
   [[nodiscard]] MemoryItem* find(const MemoryHolder& holder, Tag tag);
@@ -105,7 +106,8 @@ struct MemoryBroker::State {
 
   // Lets the first waiting receiver look when there is something to take, and makes it watch the clock.
   void wake();
-  // Waits out latency, frost and the fault before. False: the deadline came first. Both that and an Error: nothing done.
+  // Waits out latency, frost and the fault before. False: the deadline came first. Both that and an Error: nothing
+  // done.
   aio::Task<Result<bool>> enter(Op op, std::string_view who, aio::Deadline deadline);
   // An Error: done, and the answer got lost.
   aio::Task<Result<void>> leave(Op op, std::string_view who, aio::Deadline deadline);

@@ -43,7 +43,8 @@ class MemoryRig final : public conformance::Rig {
 };
 
 conformance::Maker memory(std::string name, MemoryOptions options) {
-  return conformance::Maker{.name = std::move(name), .make = [options] { return std::make_unique<MemoryRig>(options); }};
+  return conformance::Maker{.name = std::move(name),
+                            .make = [options] { return std::make_unique<MemoryRig>(options); }};
 }
 
 }  // namespace
@@ -174,7 +175,7 @@ TEST(MemoryBroker, KilledByNameItsCallsEndAndEveryEventIsSeen) {
   MemoryRig rig{MemoryOptions{.notice_death = 2s}};
   std::vector<std::string> events;
   rig.broker().on_event([&](const MemoryEvent& e) {
-    static constexpr const char* names[] = {"published", "delivered", "begun", "finished", "acked",
+    static constexpr const char* names[] = {"published", "delivered", "begun",    "finished", "acked",
                                             "delayed",   "due",       "returned", "dead"};
     events.push_back(std::string(names[static_cast<int>(e.kind)]) + " " + std::string(e.id) + " by " +
                      std::string(e.who) + ", attempts " + std::to_string(e.attempts) + ", " +
@@ -201,11 +202,11 @@ TEST(MemoryBroker, KilledByNameItsCallsEndAndEveryEventIsSeen) {
     co_await conformance::close(r, *next);
   };
   rig.run(main(rig));
-  EXPECT_EQ(events, (std::vector<std::string>{
-                        "published a by , attempts 0, none", "delivered a by w0, attempts 0, none",
-                        "begun a by w0, attempts 0, none", "returned a by w0, attempts 1, crash",
-                        "delivered a by w1, attempts 1, crash", "begun a by w1, attempts 1, crash",
-                        "finished a by w1, attempts 1, crash", "acked a by w1, attempts 1, none"}));
+  EXPECT_EQ(events,
+            (std::vector<std::string>{"published a by , attempts 0, none", "delivered a by w0, attempts 0, none",
+                                      "begun a by w0, attempts 0, none", "returned a by w0, attempts 1, crash",
+                                      "delivered a by w1, attempts 1, crash", "begun a by w1, attempts 1, crash",
+                                      "finished a by w1, attempts 1, crash", "acked a by w1, attempts 1, none"}));
 }
 
 }  // namespace

@@ -5,15 +5,24 @@ namespace sluice::queue {
 
 std::string_view word(Cause cause) {
   switch (cause) {
-    case Cause::none: return "none";
-    case Cause::crash: return "crash";
-    case Cause::lost_lease: return "lost lease";
-    case Cause::ack_unknown: return "ack unknown";
-    case Cause::requeued: return "requeued";
-    case Cause::retried: return "retried";
-    case Cause::failed: return "failed";
-    case Cause::permanent: return "permanent";
-    case Cause::too_large: return "too large";
+    case Cause::none:
+      return "none";
+    case Cause::crash:
+      return "crash";
+    case Cause::lost_lease:
+      return "lost lease";
+    case Cause::ack_unknown:
+      return "ack unknown";
+    case Cause::requeued:
+      return "requeued";
+    case Cause::retried:
+      return "retried";
+    case Cause::failed:
+      return "failed";
+    case Cause::permanent:
+      return "permanent";
+    case Cause::too_large:
+      return "too large";
   }
   return "none";
 }

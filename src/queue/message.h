@@ -41,9 +41,9 @@ using Tag = std::uint64_t;  // one delivery, on the Receiver that delivered it
 struct Delivery {
   Message message;
   Tag tag = 0;
-  std::uint32_t attempts = 0;          // handler runs begun before this delivery
-  Cause cause = Cause::none;           // why it is not the first delivery
-  std::optional<Duration> waited;      // from publish (or the end of its retry delay) to this delivery, where known
+  std::uint32_t attempts = 0;      // handler runs begun before this delivery
+  Cause cause = Cause::none;       // why it is not the first delivery
+  std::optional<Duration> waited;  // from publish (or the end of its retry delay) to this delivery, where known
   [[nodiscard]] bool redelivered() const { return cause != Cause::none; }
 };
 

@@ -23,9 +23,9 @@ struct Published {
 class Publisher {
  public:
   virtual ~Publisher() = default;
-  // One answer per message, in order; never throws. Waits (back-pressure) while the broker takes nothing, at most to the
-  // deadline; what was not sent by then is failed. Re-sending an id that is already waiting or running is confirmed and
-  // makes no second copy where the broker can tell (the local queue can).
+  // One answer per message, in order; never throws. Waits (back-pressure) while the broker takes nothing, at most to
+  // the deadline; what was not sent by then is failed. Re-sending an id that is already waiting or running is confirmed
+  // and makes no second copy where the broker can tell (the local queue can).
   virtual aio::Task<std::vector<Published>> publish(std::vector<Message> batch, aio::Deadline deadline) = 0;
 };
 

@@ -8,11 +8,12 @@
 //                          |----requeue-----'--requeue--> waiting                    (attempts unchanged)
 //   a Receiver that dies: held -> waiting (requeued), running -> waiting (crash, attempts + 1),
 //                         finished but not acknowledged -> waiting (ack unknown, attempts + 1)
-// An attempt is counted only for what was begun. What was finished and is handed back anyway (requeue, close, lost lease)
-// comes back as ack unknown, because its next run is a duplicate. Handed back keeps its place; retried goes to the end.
+// An attempt is counted only for what was begun. What was finished and is handed back anyway (requeue, close, lost
+// lease) comes back as ack unknown, because its next run is a duplicate. Handed back keeps its place; retried goes to
+// the end.
 //
-// The broker is the authority: a settling call that returns an Error may or may not have happened. Every tag is settled at
-// most once and only on the Receiver that delivered it. There is no automatic acknowledgement.
+// The broker is the authority: a settling call that returns an Error may or may not have happened. Every tag is settled
+// at most once and only on the Receiver that delivered it. There is no automatic acknowledgement.
 #include <vector>
 
 #include "aio/clock.h"
@@ -28,8 +29,8 @@ class Receiver {
 
   // Connects and is accepted as a consumer: from here on the worker is "ready".
   virtual aio::Task<Result<void>> open(aio::Deadline deadline) = 0;
-  // Up to `max` deliveries (max >= 1), waiting for the first until the deadline; empty when none came. Cancel-safe: what
-  // was delivered to a cancelled call is handed out by the next one, or requeued by close().
+  // Up to `max` deliveries (max >= 1), waiting for the first until the deadline; empty when none came. Cancel-safe:
+  // what was delivered to a cancelled call is handed out by the next one, or requeued by close().
   virtual aio::Task<Result<std::vector<Delivery>>> receive(std::size_t max, aio::Deadline deadline) = 0;
   // The handler is about to run: from here on the death of this process counts as an attempt. Durable against the
   // death of the process when it returns.
@@ -40,7 +41,8 @@ class Receiver {
   // Done: gone for good. Durable when it returns.
   virtual aio::Task<Result<void>> ack(Tag tag, aio::Deadline deadline) = 0;
   // Again after `delay`; counts as an attempt. `cause` is failed or retried; `why` is one line for people.
-  virtual aio::Task<Result<void>> retry(Tag tag, Duration delay, Cause cause, std::string why, aio::Deadline deadline) = 0;
+  virtual aio::Task<Result<void>> retry(Tag tag, Duration delay, Cause cause, std::string why,
+                                        aio::Deadline deadline) = 0;
   // Back at once, to its old place as far as the broker can; not an attempt.
   virtual aio::Task<Result<void>> requeue(Tag tag, aio::Deadline deadline) = 0;
   // To the dead letters with its cause, attempts and origin: published there first, then acknowledged.

@@ -87,7 +87,8 @@ class BuggySource final : public queue::BacklogSource {
 
 class BuggyReceiver final : public queue::Receiver {
  public:
-  BuggyReceiver(Bug bug, queue::Receiver& inner, const bool& draining) : bug_(bug), inner_(inner), draining_(draining) {}
+  BuggyReceiver(Bug bug, queue::Receiver& inner, const bool& draining)
+      : bug_(bug), inner_(inner), draining_(draining) {}
 
   Task<Result<void>> open(Deadline deadline) override {
     Result<void> out = co_await inner_.open(deadline);
@@ -157,7 +158,8 @@ class BuggyReceiver final : public queue::Receiver {
   Task<Result<void>> cancel(Deadline deadline) override {
     if (bug_ == Bug::exit_without_cancel) {
       // Takes one more, as a prefetching client would, and forgets it.
-      const Result<std::vector<Delivery>> late = co_await inner_.receive(1, deadline.earlier(Deadline{late_until(deadline)}));
+      const Result<std::vector<Delivery>> late =
+          co_await inner_.receive(1, deadline.earlier(Deadline{late_until(deadline)}));
       cancelled_ = true;
       forgot_ = late && !late->empty();
       co_return Result<void>{};
@@ -193,11 +195,24 @@ std::int64_t& count(model::Observation& seen, model::WorkerState state) {
 }  // namespace
 
 std::string_view word(Bug bug) {
-  static constexpr std::array<std::string_view, bugs_count> words = {
-      "none",           "list_error_is_empty",    "absent_is_zero",     "stale_reading_trusted", "ignores_starting",
-      "underflow_of_max", "kills_on_restart",     "starts_again_elsewhere", "ack_before_handler", "failure_is_success",
-      "exit_without_cancel", "retry_without_delay", "no_heartbeat",     "heartbeat_stops_at_drain", "suspect_hidden",
-      "requeue_counts", "dead_letter_drops",      "resend_with_new_id"};
+  static constexpr std::array<std::string_view, bugs_count> words = {"none",
+                                                                     "list_error_is_empty",
+                                                                     "absent_is_zero",
+                                                                     "stale_reading_trusted",
+                                                                     "ignores_starting",
+                                                                     "underflow_of_max",
+                                                                     "kills_on_restart",
+                                                                     "starts_again_elsewhere",
+                                                                     "ack_before_handler",
+                                                                     "failure_is_success",
+                                                                     "exit_without_cancel",
+                                                                     "retry_without_delay",
+                                                                     "no_heartbeat",
+                                                                     "heartbeat_stops_at_drain",
+                                                                     "suspect_hidden",
+                                                                     "requeue_counts",
+                                                                     "dead_letter_drops",
+                                                                     "resend_with_new_id"};
   return words[static_cast<std::size_t>(bug)];
 }
 
@@ -213,8 +228,8 @@ std::unique_ptr<queue::Receiver> with_bug(Bug bug, queue::Receiver& inner, const
   return std::make_unique<BuggyReceiver>(bug, inner, draining);
 }
 
-std::function<control::Step(const pool::PoolSpec&, const control::ControlState&, const model::Observation&)> decide_with_bug(
-    Bug bug) {
+std::function<control::Step(const pool::PoolSpec&, const control::ControlState&, const model::Observation&)>
+decide_with_bug(Bug bug) {
   return [bug](const pool::PoolSpec& spec, const control::ControlState& state, const model::Observation& seen) {
     model::Observation wrong = seen;
     pool::PoolSpec other = spec;

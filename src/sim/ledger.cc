@@ -24,7 +24,9 @@ void Ledger::violate(std::string what) {
   }
 }
 
-bool Ledger::is_poison(std::string_view id) const { return id.starts_with("poison"); }
+bool Ledger::is_poison(std::string_view id) const {
+  return id.starts_with("poison");
+}
 
 Ledger::MessageFacts& Ledger::facts(std::string_view id) {
   MessageFacts& out = messages_[std::string(id)];
@@ -81,11 +83,12 @@ void Ledger::queue_event(const queue::MemoryEvent& event) {
       if (event.attempts < after && event.cause != Cause::permanent && event.cause != Cause::too_large) {
         violate(fmt::format("I16 {}: in the dead letters after {} attempts", event.id, event.attempts));
       }
-      // An innocent needs failures or deaths of its own. Each poison message may take it along once: when nobody knows yet.
+      // An innocent needs failures or deaths of its own. Each poison message may take it along once: when nobody knows
+      // yet.
       const std::uint32_t own = message.failures + message.bystander_kills + static_cast<std::uint32_t>(plan_.poison);
       if (!message.poison && own < after && plan_.leases_are_safe()) {
-        violate(fmt::format("I16 {}: innocent, in the dead letters as {} ({} failures, {} deaths of its workers)", event.id,
-                            queue::word(event.cause), message.failures, message.bystander_kills));
+        violate(fmt::format("I16 {}: innocent, in the dead letters as {} ({} failures, {} deaths of its workers)",
+                            event.id, queue::word(event.cause), message.failures, message.bystander_kills));
       }
       break;
     }
@@ -112,11 +115,14 @@ void Ledger::handler_succeeded(const std::string& worker, const std::string& id)
   MessageFacts& message = facts(id);
   ++message.successes;
   if (message.successes > message.labelled + 1) {
-    violate(fmt::format("P11 {}: done {} times, only {} redeliveries say why", id, message.successes, message.labelled));
+    violate(
+        fmt::format("P11 {}: done {} times, only {} redeliveries say why", id, message.successes, message.labelled));
   }
 }
 
-void Ledger::handler_failed(const std::string& id) { ++facts(id).failures; }
+void Ledger::handler_failed(const std::string& id) {
+  ++facts(id).failures;
+}
 
 void Ledger::killed(const std::string& worker, bool by_poison) {
   for (const std::string& id : running_[worker]) {
@@ -153,14 +159,16 @@ void Ledger::check_reading(const Told& told, const control::Snapshot& snapshot) 
   const model::Observation& seen = snapshot.seen;
   const bool sample_known = told.sample && *told.sample && (*told.sample)->ready;
   if (seen.queue.ready && !sample_known) {
-    violate(fmt::format("I6 tick {}: the backlog was not read, the decision saw {}", snapshot.tick, seen.queue.ready->n));
+    violate(
+        fmt::format("I6 tick {}: the backlog was not read, the decision saw {}", snapshot.tick, seen.queue.ready->n));
   }
   if (told.view && *told.view && seen.live() != static_cast<std::int64_t>((*told.view)->workers.size())) {
     violate(fmt::format("I6 tick {}: {} workers in the view, {} in the decision", snapshot.tick,
                         (*told.view)->workers.size(), seen.live()));
   }
   if (told.view && !*told.view && told.ticked && seen.live() != told.live_seen_before) {
-    violate(fmt::format("I6 tick {}: a failed view changed {} workers to {}", snapshot.tick, told.live_seen_before, seen.live()));
+    violate(fmt::format("I6 tick {}: a failed view changed {} workers to {}", snapshot.tick, told.live_seen_before,
+                        seen.live()));
   }
 }
 
@@ -211,7 +219,8 @@ void Ledger::decided(Told& told, const control::Snapshot& snapshot) {
 void Ledger::acted(Told& told, const control::Snapshot& snapshot) {
   const std::int64_t asked = static_cast<std::int64_t>(snapshot.plan.start.size());
   if (told.requested_in_tick > asked) {
-    violate(fmt::format("P15 tick {}: {} workers came of {} that were planned", snapshot.tick, told.requested_in_tick, asked));
+    violate(fmt::format("P15 tick {}: {} workers came of {} that were planned", snapshot.tick, told.requested_in_tick,
+                        asked));
   }
   told.requested_in_tick = 0;
 }
@@ -243,7 +252,8 @@ void Ledger::final_check(queue::MemoryBroker& broker, const fleet::MemoryFleet& 
     }
   });
   if (fleet.live() > plan_.pool.spec.workers.min) {
-    violate(fmt::format("L5 {} workers still there on an empty queue, min is {}", fleet.live(), plan_.pool.spec.workers.min));
+    violate(fmt::format("L5 {} workers still there on an empty queue, min is {}", fleet.live(),
+                        plan_.pool.spec.workers.min));
   }
 }
 

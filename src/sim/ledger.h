@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The safety invariants, checked after every event. The first violation is kept; the world ends then. Names I1.. are the
-// project's list of invariants in docs/explanation/simulation.md.
+// The safety invariants, checked after every event. The first violation is kept; the world ends then. Names I1.. are
+// the project's list of invariants in docs/explanation/simulation.md.
 #include <map>
 #include <optional>
 #include <set>
@@ -19,9 +19,9 @@ namespace sluice::sim {
 struct Told {
   std::optional<Result<model::FleetView>> view;
   std::optional<Result<model::Sample>> sample;
-  std::optional<Time> last_start;       // its last attempt to start a worker
-  std::int64_t requested_in_tick = 0;   // workers that came to be by its calls since it decided
-  std::int64_t live_seen_before = 0;    // sum of its last observation's workers
+  std::optional<Time> last_start;      // its last attempt to start a worker
+  std::int64_t requested_in_tick = 0;  // workers that came to be by its calls since it decided
+  std::int64_t live_seen_before = 0;   // sum of its last observation's workers
   bool ticked = false;
 };
 
@@ -56,11 +56,11 @@ class Ledger {
 
  private:
   struct MessageFacts {
-    std::uint32_t attempts = 0;        // the largest seen
+    std::uint32_t attempts = 0;  // the largest seen
     std::uint32_t deliveries = 0;
-    std::uint32_t labelled = 0;        // deliveries that carried a cause
+    std::uint32_t labelled = 0;  // deliveries that carried a cause
     std::uint32_t successes = 0;
-    std::uint32_t failures = 0;        // the handler said so
+    std::uint32_t failures = 0;         // the handler said so
     std::uint32_t bystander_kills = 0;  // its worker died by chaos while it ran
     bool poison = false;
     std::optional<Time> retry_not_before;
@@ -74,9 +74,9 @@ class Ledger {
   aio::Clock& clock_;
   std::set<std::string> confirmed_;
   std::unordered_map<std::string, MessageFacts> messages_;
-  std::map<std::string, std::set<std::string>, std::less<>> held_;       // by worker: deliveries not settled
-  std::map<std::string, std::set<std::string>, std::less<>> running_;    // by worker: handlers that run
-  std::set<std::pair<std::string, std::string>> succeeded_;              // (worker, id)
+  std::map<std::string, std::set<std::string>, std::less<>> held_;     // by worker: deliveries not settled
+  std::map<std::string, std::set<std::string>, std::less<>> running_;  // by worker: handlers that run
+  std::set<std::pair<std::string, std::string>> succeeded_;            // (worker, id)
   std::set<std::string> ended_by_chaos_;
   std::optional<std::string> violation_;
 };

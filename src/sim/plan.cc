@@ -8,7 +8,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-double sometimes(Random& random, double share, double most) { return random.chance(share) ? random.unit() * most : 0; }
+double sometimes(Random& random, double share, double most) {
+  return random.chance(share) ? random.unit() * most : 0;
+}
 
 Duration every(Random& random, double share, Duration low, Duration high) {
   return random.chance(share) ? random.between(low, high) : Duration{0};
@@ -84,13 +86,16 @@ void draw_faults(Random& random, Plan& plan) {
 }  // namespace
 
 bool Plan::leases_are_safe() const {
-  return chaos.freeze_broker == Duration{0} && faults.queue_fail == 0 && faults.queue_lose == 0 && faults.queue_delay == 0;
+  return chaos.freeze_broker == Duration{0} && faults.queue_fail == 0 && faults.queue_lose == 0 &&
+         faults.queue_delay == 0;
 }
 
 std::string Plan::describe() const {
   return fmt::format(
-      "policy {} max {} concurrency {} messages {} poison {} fails {:.2f} lease {} queue fail/lose/delay {:.2f}/{:.2f}/{:.2f} "
-      "sample stale/absent {:.2f}/{:.2f} fleet fail/lose/delay/stale {:.2f}/{:.2f}/{:.2f}/{:.2f} crash worker {} scaler {} "
+      "policy {} max {} concurrency {} messages {} poison {} fails {:.2f} lease {} queue fail/lose/delay "
+      "{:.2f}/{:.2f}/{:.2f} "
+      "sample stale/absent {:.2f}/{:.2f} fleet fail/lose/delay/stale {:.2f}/{:.2f}/{:.2f}/{:.2f} crash worker {} "
+      "scaler {} "
       "freeze {} node {} drain {} two {}",
       pool::policy_word(pool.spec.policy), pool.spec.workers.max, pool.spec.workers.concurrency, messages, poison,
       handler_fails, broker.lease ? format_duration(*broker.lease) : "none", faults.queue_fail, faults.queue_lose,

@@ -13,9 +13,9 @@
 
 namespace sluice::sim {
 
-struct FaultRates {  // probability of each call
-  double queue_fail = 0;    // not done, and said so
-  double queue_lose = 0;    // done, and said that it failed
+struct FaultRates {       // probability of each call
+  double queue_fail = 0;  // not done, and said so
+  double queue_lose = 0;  // done, and said that it failed
   double queue_delay = 0;
   double sample_stale = 0;
   double sample_absent = 0;
@@ -39,15 +39,15 @@ struct Plan {
   queue::MemoryOptions broker;
   fleet::MemoryOptions fleet;
   int messages = 0;
-  std::vector<Duration> gaps;          // before each message is published
+  std::vector<Duration> gaps;  // before each message is published
   Duration service_low{0}, service_high{0};
-  double handler_fails = 0;            // by its own exit code
-  int poison = 0;                      // messages whose handler kills its worker
+  double handler_fails = 0;  // by its own exit code
+  int poison = 0;            // messages whose handler kills its worker
   FaultRates faults;
   Chaos chaos;
-  bool two_scalers = false;            // a second one acts at the same time, as after a split lease
+  bool two_scalers = false;  // a second one acts at the same time, as after a split lease
   Duration chaos_for{0};
-  Duration calm_for{0};                // within this everything must be settled
+  Duration calm_for{0};  // within this everything must be settled
   // No fault in this seed can make a healthy worker lose a lease.
   [[nodiscard]] bool leases_are_safe() const;
   // One line, for people: printed with a failing seed.

@@ -60,8 +60,8 @@ Scaler::Scaler(ScalerContext& context, std::string name) : context_(context), du
   journal_ = std::make_unique<control::Journal>(lines_, context.plan.pool.id(), context.spec_json, name);
   control::ControllerOptions options;
   // The decision is checked when it is made, before anybody acts on it.
-  options.decide = [this, inner = decide_with_bug(context.bug)](const pool::PoolSpec& spec, const control::ControlState& state,
-                                                               const model::Observation& seen) {
+  options.decide = [this, inner = decide_with_bug(context.bug)](
+                       const pool::PoolSpec& spec, const control::ControlState& state, const model::Observation& seen) {
     control::Step step = inner(spec, state, seen);
     control::Snapshot snapshot;
     snapshot.tick = std::to_string(lines_.lines.size());

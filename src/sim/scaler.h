@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// One simulated scaler process: the real controller, seeing the world through its own bad connection, checked at every tick.
+// One simulated scaler process: the real controller, seeing the world through its own bad connection, checked at every
+// tick.
 #include <memory>
 #include <optional>
 #include <string>

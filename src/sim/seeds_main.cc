@@ -47,8 +47,8 @@ bool parse(int argc, char** argv, Args& out) {
 }
 
 int show_failure(const Verdict& verdict) {
-  fmt::print("seed {} fails: {}\n  {}\n  again: sim_seeds --first {} --seeds 1\n", verdict.seed, *verdict.violation, verdict.plan,
-             verdict.seed);
+  fmt::print("seed {} fails: {}\n  {}\n  again: sim_seeds --first {} --seeds 1\n", verdict.seed, *verdict.violation,
+             verdict.plan, verdict.seed);
   return 1;
 }
 
@@ -58,6 +58,7 @@ int hunt(Bug bug, std::uint64_t first) {
     const Verdict verdict = run_seed(seed, bug);
     if (verdict.violation) {
       fmt::print("caught {:<26} by seed {:>4}: {}\n", word(bug), seed, *verdict.violation);
+      std::fflush(stdout);
       return 0;
     }
   }
@@ -102,9 +103,10 @@ int main(int argc, char** argv) {
       break;
     }
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  fmt::print("{} messages, {} workers, {} events in {:.1f} s: {:.2f} million events a second\n", messages, workers, events,
-             seconds, static_cast<double>(events) / seconds / 1e6);
+  const auto ended = std::chrono::steady_clock::now();
+  const double seconds = std::chrono::duration<double>(ended - began).count();
+  fmt::print("{} messages, {} workers, {} events in {:.1f} s: {:.2f} million events a second\n", messages, workers,
+             events, seconds, static_cast<double>(events) / seconds / 1e6);
   fmt::print("{} passed, {} failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

@@ -61,7 +61,9 @@ void SimWorker::drain() {
   draining_ = true;
 }
 
-void SimWorker::ready() { context_.fleet.report_ready(spawned_.id); }
+void SimWorker::ready() {
+  context_.fleet.report_ready(spawned_.id);
+}
 
 void SimWorker::settled(const worker::Settled&) {
   ++settled_;
@@ -69,7 +71,7 @@ void SimWorker::settled(const worker::Settled&) {
 }
 
 void SimWorker::report() {
-  const model::WorkerState state = draining_         ? model::WorkerState::draining
+  const model::WorkerState state = draining_       ? model::WorkerState::draining
                                    : handling_ > 0 ? model::WorkerState::busy
                                                    : model::WorkerState::idle;
   context_.fleet.report(spawned_.id, state, handling_);

@@ -39,7 +39,8 @@ class SimWorker final : public worker::Handler, public worker::Observer {
   [[nodiscard]] std::int64_t settled_count() const { return settled_; }
 
  private:
-  aio::Task<worker::Outcome> handle(const queue::Delivery& delivery, std::uint32_t attempt, aio::Deadline max_runtime) override;
+  aio::Task<worker::Outcome> handle(const queue::Delivery& delivery, std::uint32_t attempt,
+                                    aio::Deadline max_runtime) override;
   void ready() override;
   void settled(const worker::Settled& settled) override;
   aio::Task<void> run();

@@ -23,7 +23,8 @@ using aio::Task;
 // The broker's faults, drawn for every exchange while chaos lasts.
 class DrawnFaults final : public queue::Faults {
  public:
-  DrawnFaults(const FaultRates& rates, Random& random, const bool& calm) : rates_(rates), random_(random), calm_(calm) {}
+  DrawnFaults(const FaultRates& rates, Random& random, const bool& calm)
+      : rates_(rates), random_(random), calm_(calm) {}
   Before before(queue::Op, std::string_view) override {
     Before out;
     if (!calm_) {
@@ -94,7 +95,7 @@ class World {
   std::list<std::unique_ptr<SimWorker>> workers_;
   std::list<std::unique_ptr<Scaler>> scalers_;
   aio::TaskGroup* world_ = nullptr;
-  aio::Event stop_;          // violated, or at rest
+  aio::Event stop_;  // violated, or at rest
   aio::Event crash_scaler_;
 };
 
@@ -249,7 +250,8 @@ Task<void> World::until_rest() {
   const aio::Deadline limit = clock_.in(plan_.chaos_for + plan_.calm_for);
   while (!limit.passed(clock_.now())) {
     co_await clock_.sleep_for(1s);
-    const bool rest = calm_ && published_all_ && ledger_.all_settled(broker_) && fleet_.live() <= plan_.pool.spec.workers.min;
+    const bool rest =
+        calm_ && published_all_ && ledger_.all_settled(broker_) && fleet_.live() <= plan_.pool.spec.workers.min;
     if (rest || over()) {
       break;
     }
@@ -318,6 +320,8 @@ Verdict World::run() {
 
 }  // namespace
 
-Verdict run_seed(std::uint64_t seed, Bug bug) { return World(seed, bug).run(); }
+Verdict run_seed(std::uint64_t seed, Bug bug) {
+  return World(seed, bug).run();
+}
 
 }  // namespace sluice::sim

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// One seed, run: production control loop and worker runtime against the in-memory queue and fleet under virtual time. First
-// chaos, in which safety is checked after every event; then calm, in which everything must come to rest.
+// One seed, run: production control loop and worker runtime against the in-memory queue and fleet under virtual time.
+// First chaos, in which safety is checked after every event; then calm, in which everything must come to rest.
 #include <cstdint>
 #include <optional>
 #include <string>
