@@ -182,7 +182,9 @@ Invocation parse_verb(const Verb& verb, std::vector<std::string> argv) {
 
 }  // namespace
 
-bool Args::has(std::string_view flag) const { return flags.find(flag) != flags.end(); }
+bool Args::has(std::string_view flag) const {
+  return flags.find(flag) != flags.end();
+}
 
 std::vector<std::string> Args::texts(std::string_view flag) const {
   const auto found = flags.find(flag);

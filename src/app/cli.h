@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The command line as data: what verbs there are, their flags and examples. Parser, --help, shell completion and the man
-// page all come from these values, so none of them can say something else than the others.
+// The command line as data: what verbs there are, their flags and examples. Parser, --help, shell completion and the
+// man page all come from these values, so none of them can say something else than the others.
 #include <cstdint>
-#include <optional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,18 +24,18 @@ inline constexpr int exit_usage = 2;   // usage or configuration; nothing was st
 inline constexpr int exit_partly = 3;  // what was not done is listed
 
 enum class Kind {
-  on_off,    // no value
+  on_off,  // no value
   text,
   count,     // a whole number, 0 or more
   duration,  // "90s", "1h30m"
   file,
   folder,
-  choice,    // one of `choices`
+  choice,  // one of `choices`
 };
 
 struct Flag {
-  std::string name;   // without dashes
-  char letter = 0;    // 0: none
+  std::string name;  // without dashes
+  char letter = 0;   // 0: none
   Kind kind = Kind::on_off;
   std::string value;  // what the value is called in help: "FILE"
   std::string help;   // one sentence, no full stop

@@ -14,21 +14,25 @@ const std::vector<Verb>& some_verbs() {
   static const std::vector<Verb> all{
       {.name = "work",
        .summary = "take messages",
-       .flags = {file_flag("the pool"), {.name = "exec", .kind = Kind::text, .value = "PROGRAM"},
+       .flags = {file_flag("the pool"),
+                 {.name = "exec", .kind = Kind::text, .value = "PROGRAM"},
                  {.name = "count", .kind = Kind::count, .value = "N"},
                  {.name = "idle-exit", .kind = Kind::duration, .value = "10s"},
-                 {.name = "header", .kind = Kind::text, .value = "K=V", .many = true}, {.name = "once"}},
+                 {.name = "header", .kind = Kind::text, .value = "K=V", .many = true},
+                 {.name = "once"}},
        .rest = "ARGUMENT"},
       {.name = "explain", .summary = "why", .positionals = {{.name = "POOL", .help = "which", .required = true}}},
   };
   return all;
 }
 
-Invocation parsed(const std::vector<std::string>& argv) { return parse(some_verbs(), argv); }
+Invocation parsed(const std::vector<std::string>& argv) {
+  return parse(some_verbs(), argv);
+}
 
 TEST(CommandLine, GivesAVerbItsFlagsAndWhatComesAfterTheDashes) {
-  const Invocation call = parsed({"work", "-f", "a.yaml", "--exec=./h", "--count", "3", "--idle-exit", "1m30s", "--header",
-                                  "a=1", "--header", "b=2", "--once", "-o", "json", "--", "--count", "x"});
+  const Invocation call = parsed({"work", "-f", "a.yaml", "--exec=./h", "--count", "3", "--idle-exit", "1m30s",
+                                  "--header", "a=1", "--header", "b=2", "--once", "-o", "json", "--", "--count", "x"});
   ASSERT_NE(call.verb, nullptr) << call.err;
   EXPECT_EQ(call.verb->name, "work");
   EXPECT_EQ(call.args.text("file"), "a.yaml");
@@ -74,8 +78,8 @@ TEST(CommandLine, RefusesWhatItDoesNotKnowAndNamesTheNearest) {
 }
 
 TEST(CommandLine, PrintsHelpOnStdoutEvenBesideMistakes) {
-  for (const std::vector<std::string>& argv : std::vector<std::vector<std::string>>{
-           {"work", "--help"}, {"help", "work"}, {"work", "-h", "--nonsense"}}) {
+  for (const std::vector<std::string>& argv :
+       std::vector<std::vector<std::string>>{{"work", "--help"}, {"help", "work"}, {"work", "-h", "--nonsense"}}) {
     const Invocation call = parsed(argv);
     EXPECT_EQ(call.exit, exit_done);
     EXPECT_THAT(call.out, HasSubstr("usage: sluice work [-f FILE] [--exec PROGRAM]"));

@@ -97,8 +97,8 @@ void Out::write(std::string_view text) {
       ::poll(&ready, 1, -1);  // somebody made it non-blocking; whole data still matters more than going on
     } else if (errno != EINTR) {
       closed_ = true;
-      failure_ = Error{Code::denied, fmt::format("cannot write to {}: {}", fd_ == 1 ? "stdout" : "stderr",
-                                                 std::strerror(errno))};
+      failure_ = Error{Code::denied,
+                       fmt::format("cannot write to {}: {}", fd_ == 1 ? "stdout" : "stderr", std::strerror(errno))};
     }
   }
 }
@@ -126,6 +126,20 @@ std::optional<std::string> Context::env(std::string_view name) const {
     }
   }
   return std::nullopt;
+}
+
+StopSignals::~StopSignals() {
+  // Caught signals fall back to ending the process when nobody catches them any more, so they are held back before.
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    ::sigaddset(&set, number);
+  }
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+aio::Task<void> StopSignals::next() {
+  co_await signals_.next(for_ever);
 }
 
 void open_standard_descriptors() {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What every verb gets from main(): the loop, the clock, chance, and where its words go. stdout is data, stderr is progress
-// and logs.
+// What every verb gets from main(): the loop, the clock, chance, and where its words go. stdout is data, stderr is
+// progress and logs.
+#include <csignal>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 
 #include "aio/clock.h"
 #include "aio/loop.h"
+#include "aio/signals.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/result.h"
@@ -17,8 +19,8 @@ namespace sluice::app {
 
 inline constexpr aio::Deadline for_ever{};  // of waits that a signal or a cancellation ends
 
-// Text to a descriptor. Writes block, so that data reaches a slow reader whole. A reader that went away or was never there
-// (closed pipe, closed descriptor) is its own choice and no failure; a full disk is one, kept for the exit code.
+// Text to a descriptor. Writes block, so that data reaches a slow reader whole. A reader that went away or was never
+// there (closed pipe, closed descriptor) is its own choice and no failure; a full disk is one, kept for the exit code.
 class Out {
  public:
   explicit Out(int fd);
@@ -45,18 +47,34 @@ struct Context {
   Out& out;
   Out& err;
   const Log& log;
-  bool json = false;        // --output json
-  bool colour = false;      // on stdout
-  bool err_colour = false;  // on stderr
-  std::string binary;       // this program, as others can start it
-  std::string program;      // this program, as a person here can type it
+  bool json = false;                     // --output json
+  bool colour = false;                   // on stdout
+  bool err_colour = false;               // on stderr
+  std::string binary;                    // this program, as others can start it
+  std::string program;                   // this program, as a person here can type it
   std::vector<std::string> environment;  // "KEY=value"
 
   // Empty when not set, or set to nothing.
   [[nodiscard]] std::optional<std::string> env(std::string_view name) const;
 };
 
-// Descriptors 0, 1 and 2 that the caller closed are opened on /dev/null, or the next file opened would become our stdout.
+// SIGINT, SIGTERM and SIGHUP as values, from here to the end of the process: one that comes while the verb is leaving
+// changes nothing. Make it before anything that owns a thread, so that it goes last.
+class StopSignals {
+ public:
+  explicit StopSignals(Context& context) : signals_(context.loop, context.clock, {SIGINT, SIGTERM, SIGHUP}) {}
+  ~StopSignals();
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+  // The next one's arrival.
+  [[nodiscard]] aio::Task<void> next();
+
+ private:
+  aio::Signals signals_;
+};
+
+// Descriptors 0, 1 and 2 that the caller closed are opened on /dev/null, or the next file opened would become our
+// stdout.
 void open_standard_descriptors();
 
 // Runs the program: parses, makes the Context, runs the verb. Returns the exit code.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// sluice demo: the whole thing once, for real and in sight: messages in a file, worker processes, an imagined node group.
+// sluice demo: the whole thing once, for real and in sight: messages in a file, worker processes, an imagined node
+// group.
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
 
-#include "aio/signals.h"
 #include "aio/task_group.h"
 #include "app/demo_count.h"
 #include "app/demo_folder.h"
@@ -28,8 +28,12 @@ constexpr std::size_t ledger_bytes_max = 1U << 30U;
 class Demo {
  public:
   Demo(Context& context, DemoFolder folder, std::int64_t count)
-      : context_(context), folder_(std::move(folder)), all_(context.loop, context.clock),
-        screen_(context.out), begun_(context.clock.now()) {
+      : context_(context),
+        signals_(context),
+        folder_(std::move(folder)),
+        all_(context.loop, context.clock),
+        screen_(context.out),
+        begun_(context.clock.now()) {
     state_.count = count;
     live_screen_ = !context.json && context.out.terminal() && context.env("TERM") != "dumb";
   }
@@ -51,10 +55,12 @@ class Demo {
   void show_nodes(Duration span);
   aio::Task<int> finish();
   void print_summary(const DemoSums& sums);
-  void print_next(bool whole, const DemoSums& sums);
+  void print_left(const DemoSums& sums);
+  void print_next(bool whole);
   [[nodiscard]] std::string here(const std::string& path) const;
 
   Context& context_;
+  StopSignals signals_;
   DemoFolder folder_;
   aio::TaskGroup all_;
   std::unique_ptr<Scaler> scaler_;
@@ -76,7 +82,8 @@ class Demo {
 // As a person in this folder would type it.
 std::string Demo::here(const std::string& path) const {
   std::error_code failed;
-  const std::string near = std::filesystem::path(path).lexically_proximate(std::filesystem::current_path(failed)).string();
+  const std::string near =
+      std::filesystem::path(path).lexically_proximate(std::filesystem::current_path(failed)).string();
   return failed || near.starts_with("..") || near.size() > path.size() ? path : near;
 }
 
@@ -86,7 +93,8 @@ aio::Task<bool> Demo::open() {
     co_return false;
   }
   const aio::Deadline deadline = context_.clock.in(30s);
-  Result<std::unique_ptr<Scaler>> opened = co_await Scaler::open(context_, std::move(*loaded), ScalerOptions{}, deadline);
+  Result<std::unique_ptr<Scaler>> opened =
+      co_await Scaler::open(context_, std::move(*loaded), ScalerOptions{}, deadline);
   if (!opened) {
     context_.err.line("sluice demo: " + opened.error().what);
     co_return false;
@@ -102,10 +110,9 @@ aio::Task<bool> Demo::open() {
 
 aio::Task<int> Demo::run() {
   if (!live_screen_ && !context_.json) {
-    context_.out.line(fmt::format("demo: {} messages; pool {}, journal {}", state_.count, state_.pool_file,
-                                  state_.journal_file));
+    context_.out.line(
+        fmt::format("demo: {} messages; pool {}, journal {}", state_.count, state_.pool_file, state_.journal_file));
   }
-  all_.spawn(scaler_->run());
   all_.spawn(publish());
   all_.spawn(obey_signals());
   all_.spawn(look());
@@ -119,7 +126,8 @@ aio::Task<void> Demo::publish() {
     std::vector<queue::Message> batch;
     for (; n <= state_.count && batch.size() < publish_batch; ++n) {
       const WallTime at = context_.clock.wall();
-      batch.push_back({.id = fmt::format("order-{}", n), .body = fmt::format(R"({{"order":{}}})", n), .published_at = at});
+      batch.push_back(
+          {.id = fmt::format("order-{}", n), .body = fmt::format(R"({{"order":{}}})", n), .published_at = at});
       count_.published(batch.back().id, at);
     }
     const aio::Deadline deadline = context_.clock.in(60s);
@@ -136,6 +144,9 @@ aio::Task<void> Demo::publish() {
     }
   }
   published_ = true;
+  if (!draining_) {
+    all_.spawn(scaler_->run());
+  }
 }
 
 void Demo::tell(const control::Snapshot& snapshot) {
@@ -183,6 +194,9 @@ aio::Task<void> Demo::look_once() {
   state_.sample = sample ? std::optional(*sample) : std::nullopt;
   if (view) {
     count_.see(*view, context_.clock.now());
+    for (Told& told : narrator_.tell(*view, context_.clock.wall())) {
+      say(std::move(told));
+    }
     state_.workers.add(static_cast<double>(view->workers.size()));
   }
   if (sample && sample->ready) {
@@ -231,11 +245,10 @@ void Demo::draw() {
 }
 
 aio::Task<void> Demo::obey_signals() {
-  aio::Signals signals(context_.loop, context_.clock, {SIGINT, SIGTERM, SIGHUP});
-  co_await signals.next(for_ever);
+  co_await signals_.next();
   begin_drain("stopping: workers finish what they have; Ctrl-C again puts it back at once");
   while (true) {
-    co_await signals.next(for_ever);
+    co_await signals_.next();
     say({context_.clock.wall(), "stop", "workers put back what they have"});
     // Two different ones: the first may find a worker that was not asked to drain yet, and equal ones would merge.
     scaler_->signal_workers({SIGTERM, SIGINT});
@@ -254,7 +267,9 @@ void Demo::begin_drain(const std::string& why) {
   all_.spawn(drain());
 }
 
-aio::Task<void> Demo::drain() { co_await scaler_->drain(for_ever); }
+aio::Task<void> Demo::drain() {
+  co_await scaler_->drain(for_ever);
+}
 
 aio::Task<int> Demo::finish() {
   co_await look_once();
@@ -296,55 +311,74 @@ aio::Task<int> Demo::finish() {
 }
 
 void Demo::print_summary(const DemoSums& sums) {
+  const auto humane = [](double s) {
+    return humane_duration(std::chrono::milliseconds{static_cast<std::int64_t>(s * 1000)});
+  };
+  const bool whole = sums.whole();
   if (live_screen_) {
     for (const Told& told : told_) {
-      context_.out.line(line_of(told, context_.colour));
+      context_.out.line(cut(line_of(told, context_.colour), context_.out.columns()));
     }
     context_.out.line("");
+    state_.phase = whole ? "done" : "stopped";
     for (const std::string& line : demo_head(state_, context_.out.columns(), context_.colour)) {
       context_.out.line(cut(line, context_.out.columns()));
     }
     context_.out.line("");
   }
-  const bool whole = sums.whole();
-  const auto humane = [](const std::optional<double>& s) {
-    return s ? humane_duration(std::chrono::milliseconds{static_cast<std::int64_t>(*s * 1000)}) : std::string("?");
-  };
-  const std::string lost = sums.lost() ? std::to_string(*sums.lost()) : "?";
-  const std::string left = sums.workers_left == sums.workers_started && !draining_
-                               ? "all left by themselves"
-                               : fmt::format("{} left", sums.workers_left);
-  context_.out.line(fmt::format("{} {} processed, {} lost, {} twice, {}   wait p50 {}, p99 {}   {} workers, {}",
+  const std::int64_t lost = sums.lost().value_or(0);
+  const std::string waits = sums.wait_p50_s && sums.wait_p99_s
+                                ? fmt::format("wait p50 {}, p99 {}", humane(*sums.wait_p50_s), humane(*sums.wait_p99_s))
+                                : "waiting times unknown";
+  const bool by_themselves = sums.workers_left == sums.workers_started && !draining_;
+  context_.out.line(fmt::format("{} {} processed, {} lost, {} twice, {}   {}   {} workers, {}",
                                 coloured(whole ? "✓" : "✗", whole ? Colour::green : Colour::red, context_.colour),
-                                sums.processed, lost, sums.duplicates, humane(sums.seconds), humane(sums.wait_p50_s),
-                                humane(sums.wait_p99_s), sums.workers_started, left));
-  print_next(whole, sums);
+                                sums.processed, sums.lost() ? std::to_string(std::max<std::int64_t>(lost, 0)) : "?",
+                                sums.duplicates, humane(sums.seconds), waits, sums.workers_started,
+                                by_themselves ? "all left by themselves" : fmt::format("{} left", sums.workers_left)));
+  if (!whole) {
+    print_left(sums);
+  }
+  print_next(whole);
 }
 
-void Demo::print_next(bool whole, const DemoSums& sums) {
+void Demo::print_left(const DemoSums& sums) {
   if (!failure_.empty()) {
     context_.out.line("  given up: " + failure_);
   }
-  const std::string& program = context_.program;
-  const std::string pool = state_.pool_file.find(' ') == std::string::npos ? state_.pool_file : "'" + state_.pool_file + "'";
-  const auto next = [this](const std::string& command, std::string_view what) {
-    context_.out.line(fmt::format("  {}   {}", padded(command, 58), coloured(what, Colour::dim, context_.colour)));
-  };
-  if (!whole) {
-    const std::string queued = sums.queued ? std::to_string(*sums.queued) : "?";
-    context_.out.line(fmt::format("  {} of {} confirmed; {} still queued, {} dead letters", sums.confirmed, sums.published,
-                                  queued, sums.dead_lettered ? std::to_string(*sums.dead_lettered) : "?"));
-    next(fmt::format("{} scale -f {}", program, pool), "goes on with what is queued");
-    return;
+  const auto number = [](const std::optional<std::int64_t>& n) { return n ? std::to_string(*n) : std::string("?"); };
+  context_.out.line(fmt::format("  {} of {} confirmed; {} still queued, {} dead letters", sums.confirmed,
+                                sums.published, number(sums.queued), number(sums.dead_lettered)));
+  if (sums.lost().value_or(0) < 0) {
+    context_.out.line(
+        fmt::format("  {} of them were done and not acknowledged any more: they will be done again", -*sums.lost()));
   }
-  for (const auto& [verb, what] : {std::pair{"explain", "why the scaler did what it did"},
-                                   std::pair{"status", "how the pool is now"}}) {
+}
+
+// Only what exists and works when pasted.
+void Demo::print_next(bool whole) {
+  const std::string& file = state_.pool_file;
+  const std::string pool = file.find(' ') == std::string::npos ? file : "'" + file + "'";
+  std::vector<Example> next;
+  const auto add = [&](std::string_view verb, std::string_view flags, std::string_view what) {
     if (std::ranges::any_of(verbs(), [verb](const Verb& one) { return one.name == verb; })) {
-      next(fmt::format("{} {} -f {}", program, verb, pool), what);
+      next.push_back({fmt::format("{} {} -f {}{}", context_.program, verb, pool, flags), std::string(what)});
     }
+  };
+  if (whole) {
+    add("explain", "", "why the scaler did what it did");
+    add("publish", " --count 50", "more of the same");
   }
-  next(fmt::format("{} publish -f {} --count 50", program, pool), "more of the same");
-  next(fmt::format("{} scale -f {}", program, pool), "workers for it; Ctrl-C ends the scaler");
+  add("scale", "", whole ? "workers for it" : "goes on with what is queued");
+  add("status", "", "how the pool is");
+  int wide = 0;
+  for (const Example& one : next) {
+    wide = std::max(wide, width(one.command));
+  }
+  for (const Example& one : next) {
+    context_.out.line(
+        fmt::format("  {}   {}", padded(one.command, wide), coloured(one.what, Colour::dim, context_.colour)));
+  }
 }
 
 aio::Task<int> demo(Context& context, Args args) {
@@ -354,7 +388,8 @@ aio::Task<int> demo(Context& context, Args args) {
     co_return exit_usage;
   }
   std::error_code failed;
-  const std::string path = absolute(std::filesystem::current_path(failed).string(), args.text("dir").value_or("sluice-demo"));
+  const std::string path =
+      absolute(std::filesystem::current_path(failed).string(), args.text("dir").value_or("sluice-demo"));
   Result<DemoFolder> folder = make_demo_folder(path);
   if (!folder) {
     context.err.line("sluice demo: " + folder.error().what);
@@ -375,12 +410,14 @@ Verb demo_verb() {
   return {
       .name = "demo",
       .summary = "200 messages, a worker at a time, nodes that boot; about 70 seconds, nothing to install",
-      .about = "Writes ./sluice-demo with a pool, a handler and a ledger, publishes, and scales worker processes on an\n"
-               "imagined node group until every message is done and every worker has left. Nothing is mocked.\n"
-               "Ctrl-C has the workers finish what they have; a second one puts it back at once.",
+      .about =
+          "Writes ./sluice-demo with a pool, a handler and a ledger, publishes, and scales worker processes on an\n"
+          "imagined node group until every message is done and every worker has left. Nothing is mocked.\n"
+          "Ctrl-C has the workers finish what they have; a second one puts it back at once.",
       .examples = {{"sluice demo", "a live screen"}, {"sluice demo -o json", "JSON lines, the last one the sums"}},
-      .flags = {{.name = "dir", .kind = Kind::folder, .value = "DIR", .help = "where to write (default: ./sluice-demo)"},
-                {.name = "count", .kind = Kind::count, .value = "N", .help = "messages (default: 200)"}},
+      .flags =
+          {{.name = "dir", .kind = Kind::folder, .value = "DIR", .help = "where to write (default: ./sluice-demo)"},
+           {.name = "count", .kind = Kind::count, .value = "N", .help = "messages (default: 200)"}},
       .run = demo,
   };
 }

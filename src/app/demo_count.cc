@@ -15,8 +15,12 @@ namespace {
 
 using model::WorkerState;
 
-std::string number(const std::optional<std::int64_t>& n) { return n ? std::to_string(*n) : "null"; }
-std::string seconds(const std::optional<double>& s) { return s ? fmt::format("{:.3f}", *s) : "null"; }
+std::string number(const std::optional<std::int64_t>& n) {
+  return n ? std::to_string(*n) : "null";
+}
+std::string seconds(const std::optional<double>& s) {
+  return s ? fmt::format("{:.3f}", *s) : "null";
+}
 
 template <class F>
 void each_line(std::string_view text, F f) {
@@ -42,7 +46,9 @@ std::optional<double> parse_seconds(std::string_view text) {
   return error == std::errc{} && end == text.data() + text.size() ? std::optional(s) : std::nullopt;
 }
 
-bool is_process(WorkerState state) { return state != WorkerState::requested && state != WorkerState::unscheduled; }
+bool is_process(WorkerState state) {
+  return state != WorkerState::requested && state != WorkerState::unscheduled;
+}
 
 }  // namespace
 
@@ -54,7 +60,8 @@ std::optional<std::int64_t> DemoSums::lost() const {
 }
 
 bool DemoSums::whole() const {
-  return confirmed == published && processed == confirmed && duplicates == 0 && lost() == 0 && workers_left == workers_started;
+  return confirmed == published && processed == confirmed && duplicates == 0 && lost() == 0 &&
+         workers_left == workers_started;
 }
 
 std::string to_json(const DemoSums& s) {
@@ -106,7 +113,8 @@ void DemoCount::sum(DemoSums& sums, std::string_view ledger, std::string_view jo
     const std::string id(line.substr(0, blank));
     ++lines;
     const auto at = published_.find(id);
-    const std::optional<double> began = blank == std::string_view::npos ? std::nullopt : parse_seconds(line.substr(blank + 1));
+    const std::optional<double> began =
+        blank == std::string_view::npos ? std::nullopt : parse_seconds(line.substr(blank + 1));
     if (ids.insert(id).second && began && at != published_.end()) {
       waits.push_back(*began - std::chrono::duration<double>(at->second.time_since_epoch()).count());
     }
@@ -132,6 +140,8 @@ void DemoCount::sum(DemoSums& sums, std::string_view ledger, std::string_view jo
   }
 }
 
-std::int64_t count_lines(std::string_view text) { return std::count(text.begin(), text.end(), '\n'); }
+std::int64_t count_lines(std::string_view text) {
+  return std::count(text.begin(), text.end(), '\n');
+}
 
 }  // namespace sluice::app

@@ -17,10 +17,11 @@ namespace sluice::app {
 
 struct DemoSums {
   std::int64_t published = 0, confirmed = 0;
-  std::int64_t processed = 0, duplicates = 0;            // distinct ids in the ledger, and lines beyond them
-  std::optional<std::int64_t> dead_lettered, queued, in_flight;  // by the queue, at the end; empty: it could not be read
+  std::int64_t processed = 0, duplicates = 0;  // distinct ids in the ledger, and lines beyond them
+  std::optional<std::int64_t> dead_lettered, queued,
+      in_flight;  // by the queue, at the end; empty: it could not be read
   std::int64_t workers_started = 0, workers_live_max = 0, workers_left = 0;
-  std::optional<double> wait_p50_s, wait_p99_s;          // from publish to the start of the handler
+  std::optional<double> wait_p50_s, wait_p99_s;  // from publish to the start of the handler
   double worker_seconds = 0, node_seconds = 0, seconds = 0;
   // confirmed and found nowhere; empty while the queue could not be read.
   [[nodiscard]] std::optional<std::int64_t> lost() const;

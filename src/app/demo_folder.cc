@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view marker = ".sluice-demo";
 
-constexpr std::string_view pool_text = R"(# Written by "sluice demo". Change it, then: sluice publish -f pool.yaml --count 50; sluice scale -f pool.yaml
+constexpr std::string_view pool_text =
+    R"(# Written by "sluice demo". Change it, then: sluice publish -f pool.yaml --count 50; sluice scale -f pool.yaml
 apiVersion: sluice.dev/v1alpha1
 kind: WorkerPool
 metadata: {name: orders}
@@ -38,13 +39,14 @@ spec:
 constexpr std::string_view handler_text = R"(#!/bin/sh
 # One message: a second of work, then its id into the ledger. "exit 75" would mean again later, "exit 1" failed.
 started=$(date +%s.%N)
-sleep 1.1
+sleep 1
 echo "$SLUICE_MESSAGE_ID $started" >> ledger.txt
 )";
 
 // Ours by name: a file that somebody put beside them stays.
 bool made_by_demo(const std::string& name) {
-  return name == "pool.yaml" || name == "handle" || name == "ledger.txt" || name == ".sluice" || name.starts_with("orders.db");
+  return name == "pool.yaml" || name == "handle" || name == "ledger.txt" || name == ".sluice" ||
+         name.starts_with("orders.db");
 }
 
 // Who still runs in the folder; empty: nobody.
@@ -85,16 +87,18 @@ Result<void> clear(const std::string& path) {
 }  // namespace
 
 Result<DemoFolder> make_demo_folder(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   const DemoFolder folder{.path = path};
   if (::lstat(path.c_str(), &info) == 0) {
-    struct stat mark {};
+    struct stat mark{};
     if (!S_ISDIR(info.st_mode) || ::lstat(fmt::format("{}/{}", path, marker).c_str(), &mark) != 0) {
-      return Error{Code::invalid, fmt::format("{} is there already and no demo made it; --dir takes another folder", path)};
+      return Error{Code::invalid,
+                   fmt::format("{} is there already and no demo made it; --dir takes another folder", path)};
     }
     const std::string running = still_running(path);
     if (!running.empty()) {
-      return Error{Code::conflict, fmt::format("{}: {}; wait for its end, or give another folder with --dir", path, running)};
+      return Error{Code::conflict,
+                   fmt::format("{}: {}; wait for its end, or give another folder with --dir", path, running)};
     }
     const Result<void> cleared = clear(path);
     if (!cleared) {
@@ -103,10 +107,10 @@ Result<DemoFolder> make_demo_folder(const std::string& path) {
   } else if (::mkdir(path.c_str(), 0755) != 0) {
     return Error{Code::denied, fmt::format("{}: cannot make: {}", path, std::strerror(errno))};
   }
-  for (const auto& [name, text] : {std::pair{marker, std::string_view("made by sluice demo; it may be replaced by the next\n")},
-                                   std::pair{std::string_view("pool.yaml"), pool_text},
-                                   std::pair{std::string_view("handle"), handler_text},
-                                   std::pair{std::string_view("ledger.txt"), std::string_view()}}) {
+  for (const auto& [name, text] :
+       {std::pair{marker, std::string_view("made by sluice demo; it may be replaced by the next\n")},
+        std::pair{std::string_view("pool.yaml"), pool_text}, std::pair{std::string_view("handle"), handler_text},
+        std::pair{std::string_view("ledger.txt"), std::string_view()}}) {
     const Result<void> written = write_file(fmt::format("{}/{}", path, name), text);
     if (!written) {
       return written.error();

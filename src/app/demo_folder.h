@@ -13,8 +13,8 @@ struct DemoFolder {
   [[nodiscard]] std::string ledger() const { return path + "/ledger.txt"; }
 };
 
-// Makes the folder, or takes over one that a demo left. Refused with Code::invalid: any other folder, or anything else of
-// that name; with Code::conflict: one whose demo, scaler or workers still run.
+// Makes the folder, or takes over one that a demo left. Refused with Code::invalid: any other folder, or anything else
+// of that name; with Code::conflict: one whose demo, scaler or workers still run.
 [[nodiscard]] Result<DemoFolder> make_demo_folder(const std::string& path);
 
 }  // namespace sluice::app

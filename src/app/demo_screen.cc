@@ -17,12 +17,17 @@ using model::WorkerState;
 
 constexpr int bar_width = 24;
 
-std::string number(const std::optional<model::Reading>& reading) { return reading ? std::to_string(reading->n) : "?"; }
+std::string number(const std::optional<model::Reading>& reading) {
+  return reading ? std::to_string(reading->n) : "?";
+}
 
 // A lone number is exact; a sign says how far it can be trusted.
 std::string age(const std::optional<model::OldestAge>& oldest) {
   if (!oldest) {
     return "?";
+  }
+  if (oldest->age == Duration{0}) {
+    return "-";  // nothing waits
   }
   const bool exact = oldest->kind == model::AgeKind::exact || oldest->kind == model::AgeKind::reported;
   const char* sign = exact ? "" : oldest->kind == model::AgeKind::estimate ? "≈" : "≤";
@@ -84,20 +89,29 @@ std::vector<std::string> demo_head(const DemoState& state, int columns, bool col
   const int gap = std::max(3, columns - width(title) - width(keys));
   std::vector<std::string> out;
   out.push_back(coloured(title, Colour::bold, colour) + std::string(static_cast<std::size_t>(gap), ' ') + keys);
-  out.push_back(coloured(fmt::format("pool {}   journal {}", state.pool_file, state.journal_file), Colour::dim, colour));
+  out.push_back(
+      coloured(fmt::format("pool {}   journal {}", state.pool_file, state.journal_file), Colour::dim, colour));
   out.emplace_back();
   const model::Sample sample = state.sample.value_or(model::Sample{});
-  out.push_back(row("publish", fmt::format("{}  {}/{} confirmed", coloured(bar(state.confirmed, state.count, bar_width),
-                                                                            Colour::blue, colour),
-                                           state.confirmed, state.count), colour));
-  out.push_back(row("done", fmt::format("{}  {}/{}", coloured(bar(state.done, state.count, bar_width), Colour::green, colour),
-                                        state.done, state.count), colour));
-  out.push_back(row("ready", fmt::format("{}  {:<4} in flight {:<3} oldest {}",
-                                         coloured(padded(state.ready.text(), bar_width), Colour::cyan, colour),
-                                         number(sample.ready), number(sample.in_flight), age(sample.oldest_age)), colour));
+  out.push_back(row(
+      "publish",
+      fmt::format("{}  {}/{} confirmed", coloured(bar(state.confirmed, state.count, bar_width), Colour::blue, colour),
+                  state.confirmed, state.count),
+      colour));
+  out.push_back(row("done",
+                    fmt::format("{}  {}/{}", coloured(bar(state.done, state.count, bar_width), Colour::green, colour),
+                                state.done, state.count),
+                    colour));
+  out.push_back(row("ready",
+                    fmt::format("{}  {:<4} in flight {:<3} oldest {}",
+                                coloured(padded(state.ready.text(), bar_width), Colour::cyan, colour),
+                                number(sample.ready), number(sample.in_flight), age(sample.oldest_age)),
+                    colour));
   const std::string live = state.view ? std::to_string(state.view->workers.size()) : "?";
-  out.push_back(row("workers", fmt::format("{}  {:<4} {}", coloured(padded(state.workers.text(), bar_width), Colour::cyan, colour),
-                                           live, by_state(state.view)), colour));
+  out.push_back(row("workers",
+                    fmt::format("{}  {:<4} {}", coloured(padded(state.workers.text(), bar_width), Colour::cyan, colour),
+                                live, by_state(state.view)),
+                    colour));
   out.push_back(row("nodes", nodes(state, colour), colour));
   return out;
 }
@@ -116,8 +130,8 @@ std::vector<std::string> demo_picture(const DemoState& state, const std::vector<
 std::string demo_line(const DemoState& state) {
   const model::Sample sample = state.sample.value_or(model::Sample{});
   const std::string states = by_state(state.view);
-  return fmt::format("{} ready, {} in flight, {} of {} done, {}", number(sample.ready), number(sample.in_flight), state.done,
-                     state.count, states.empty() ? "no worker" : states);
+  return fmt::format("{} ready, {} in flight, {} of {} done, {}", number(sample.ready), number(sample.in_flight),
+                     state.done, state.count, states.empty() ? "no worker" : states);
 }
 
 }  // namespace sluice::app

@@ -14,7 +14,8 @@ struct Line {
   std::size_t length = 0;  // bytes, also of one that is too long
 };
 
-// Cuts a stream of bytes into lines. A line may hold any bytes but LF. What is longer than the limit is counted, not kept.
+// Cuts a stream of bytes into lines. A line may hold any bytes but LF. What is longer than the limit is counted, not
+// kept.
 class LineSplitter {
  public:
   explicit LineSplitter(std::size_t length_max) : length_max_(length_max) {}

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/context.h"
 
-int main(int argc, char** argv, char** environment) { return sluice::app::run_program(argc, argv, environment); }
+int main(int argc, char** argv, char** environment) {
+  return sluice::app::run_program(argc, argv, environment);
+}

@@ -13,6 +13,8 @@ namespace {
 
 using model::WorkerState;
 
+constexpr std::chrono::milliseconds echo{1000};  // chosen: a process is ready within this, a node is not
+
 // The same sentence with other numbers is no news.
 std::string blanked(std::string_view reason) {
   std::string out;
@@ -35,7 +37,9 @@ std::string joined(const std::vector<std::string>& words) {
   return out;
 }
 
-bool waits(WorkerState state) { return state == WorkerState::requested || state == WorkerState::unscheduled; }
+bool waits(WorkerState state) {
+  return state == WorkerState::requested || state == WorkerState::unscheduled;
+}
 
 std::string_view end_word(model::EndKind kind) {
   return kind == model::EndKind::succeeded ? "left" : model::word(kind);
@@ -57,8 +61,15 @@ std::vector<Told> Narrator::tell(const control::Snapshot& snapshot) {
   std::vector<Told> out;
   tell_decision(out, snapshot);
   if (snapshot.view) {
-    tell_workers(out, snapshot);
+    tell_workers(out, *snapshot.view, snapshot.at);
+    first_ = false;
   }
+  return out;
+}
+
+std::vector<Told> Narrator::tell(const model::FleetView& view, WallTime at) {
+  std::vector<Told> out;
+  tell_workers(out, view, at);
   first_ = false;
   return out;
 }
@@ -73,6 +84,13 @@ void Narrator::tell_decision(std::vector<Told>& out, const control::Snapshot& sn
     return;
   }
   last_reason_ = news;
+  // A worker that was just asked for is seen to be on its way at once: an echo, no news.
+  if (word == "hold" && grew_at_ && snapshot.at - *grew_at_ < echo) {
+    return;
+  }
+  if (word == "grow") {
+    grew_at_ = snapshot.at;
+  }
   std::string text = colon == std::string::npos ? reason : reason.substr(colon + 2);
   const control::ActRecord& did = snapshot.did;
   text += did.started.empty() ? "" : ": starts " + joined(did.started);
@@ -84,25 +102,27 @@ void Narrator::tell_decision(std::vector<Told>& out, const control::Snapshot& sn
   }
 }
 
-void Narrator::tell_workers(std::vector<Told>& out, const control::Snapshot& snapshot) {
+void Narrator::tell_workers(std::vector<Told>& out, const model::FleetView& view, WallTime at) {
   std::map<std::string, WorkerState> now;
-  for (const model::Worker& worker : snapshot.view->workers) {
+  for (const model::Worker& worker : view.workers) {
     now[worker.id] = worker.state;
     const auto before = known_.find(worker.id);
     const bool placed = !waits(worker.state) && (before == known_.end() || waits(before->second));
-    const bool started = worker.state > WorkerState::starting &&
-                         (before == known_.end() || before->second <= WorkerState::starting);
+    const bool started =
+        worker.state > WorkerState::starting && (before == known_.end() || before->second <= WorkerState::starting);
     if (first_) {
-      out.push_back({snapshot.at, "ready", fmt::format("{} is there already ({})", worker.name, model::word(worker.state))});
+      out.push_back({at, "ready", fmt::format("{} is there already ({})", worker.name, model::word(worker.state))});
     } else if (started) {
-      out.push_back({snapshot.at, "ready", fmt::format("{} takes messages, {}", worker.name, worker.place)});
+      out.push_back({at, "ready", fmt::format("{} takes messages, {}", worker.name, worker.place)});
+    } else if (before == known_.end() && waits(worker.state) && !worker.why.empty()) {
+      out.push_back({at, "wait", fmt::format("{} waits for a place: {}", worker.name, worker.why)});
     } else if (placed) {
-      out.push_back({snapshot.at, "start", fmt::format("{} starts, {}", worker.name, worker.place)});
+      out.push_back({at, "start", fmt::format("{} starts, {}", worker.name, worker.place)});
     }
   }
-  for (const model::EndedWorker& ended : snapshot.view->ended) {
+  for (const model::EndedWorker& ended : view.ended) {
     if (left_.insert(ended.id).second && !first_) {
-      out.push_back({snapshot.at, std::string(end_word(ended.kind)), fmt::format("{}: {}", ended.name, ended.why)});
+      out.push_back({at, std::string(end_word(ended.kind)), fmt::format("{}: {}", ended.name, ended.why)});
     }
   }
   if (left_.size() > 100'000) {  // chosen: far more than a fleet remembers; what it shows again is then told again

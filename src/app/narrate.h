@@ -2,6 +2,7 @@
 #pragma once
 // What a person wants to hear of a pool's ticks: decisions when they change, workers as they start and leave.
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -12,7 +13,7 @@ namespace sluice::app {
 
 struct Told {
   WallTime at;
-  std::string word;  // of the closed vocabulary, or "start", "ready", "left", "lost", "failed", "error" about a worker
+  std::string word;  // of the closed vocabulary; about workers: wait, start, ready, left, lost, failed; error
   std::string text;
 };
 
@@ -20,14 +21,17 @@ class Narrator {
  public:
   // What is new since the last call.
   [[nodiscard]] std::vector<Told> tell(const control::Snapshot& snapshot);
+  // The same of workers alone, from a look between two ticks.
+  [[nodiscard]] std::vector<Told> tell(const model::FleetView& view, WallTime at);
 
  private:
   void tell_decision(std::vector<Told>& out, const control::Snapshot& snapshot);
-  void tell_workers(std::vector<Told>& out, const control::Snapshot& snapshot);
+  void tell_workers(std::vector<Told>& out, const model::FleetView& view, WallTime at);
 
-  std::string last_reason_;                            // its numbers blanked
-  std::map<std::string, model::WorkerState> known_;    // live workers by id
-  std::set<std::string> left_;                         // ids whose end was told
+  std::string last_reason_;  // its numbers blanked
+  std::optional<WallTime> grew_at_;
+  std::map<std::string, model::WorkerState> known_;  // live workers by id
+  std::set<std::string> left_;                       // ids whose end was told
   bool first_ = true;
 };
 

@@ -9,7 +9,6 @@
 #include <cstring>
 
 #include "aio/fd.h"
-#include "aio/signals.h"
 #include "aio/task_group.h"
 #include "app/lines.h"
 #include "app/progress.h"
@@ -21,11 +20,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t batch_messages = 1000;      // chosen: one commit of a few ms, and progress that moves
-constexpr std::size_t batch_bytes = 4U << 20U;    // the same for large bodies
-constexpr std::size_t message_max = 16U << 20U;   // what a queue takes at most, headers and type included
-constexpr Duration open_timeout = 30s;            // chosen: another process may hold the file for a long commit
-constexpr Duration publish_timeout = 60s;         // chosen: a disk that syncs a batch slower than this is broken
+constexpr std::size_t batch_messages = 1000;     // chosen: one commit of a few ms, and progress that moves
+constexpr std::size_t batch_bytes = 4U << 20U;   // the same for large bodies
+constexpr std::size_t message_max = 16U << 20U;  // what a queue takes at most, headers and type included
+constexpr Duration open_timeout = 30s;           // chosen: another process may hold the file for a long commit
+constexpr Duration publish_timeout = 60s;        // chosen: a disk that syncs a batch slower than this is broken
 constexpr Duration look_for_stop = 100ms;
 
 // Messages in a row that met the same fate, so that a million of them are one line.
@@ -94,7 +93,10 @@ void Publishing::add(std::int64_t n, std::string body) {
     return;
   }
   bytes_ += body.size();
-  batch_.push_back({.id = id(n), .body = std::move(body), .headers = headers_, .type = type_,
+  batch_.push_back({.id = id(n),
+                    .body = std::move(body),
+                    .headers = headers_,
+                    .type = type_,
                     .published_at = context_.clock.wall()});
 }
 
@@ -167,7 +169,8 @@ aio::Task<void> Publishing::lines(int fd, std::string name) {
   std::int64_t number = 0;
   bool end = false;
   while (!end && !stop_) {
-    // What was read goes out when nothing more is there at once: `tail -f file | sluice publish` must not wait for a batch.
+    // What was read goes out when nothing more is there at once: `tail -f file | sluice publish` must not wait for a
+    // batch.
     const aio::Deadline deadline = batch_.empty() ? context_.clock.in(look_for_stop) : context_.clock.in(1ms);
     Result<std::string> bytes = co_await aio::read_some(context_.loop, context_.clock, fd, 65536, deadline);
     const bool nothing_yet = !bytes && bytes.error().code == Code::retry;
@@ -231,9 +234,9 @@ int Publishing::finish() {
   progress_.clear();
   const double seconds = to_s(context_.clock.now() - started_);
   if (context_.json) {
-    context_.out.line(fmt::format(
-        R"({{"event":"summary","attempted":{},"confirmed":{},"failed":{},"unknown":{},"seconds":{:.3f}}})",
-        totals_.attempted, totals_.confirmed, totals_.failed, totals_.unknown, seconds));
+    context_.out.line(
+        fmt::format(R"({{"event":"summary","attempted":{},"confirmed":{},"failed":{},"unknown":{},"seconds":{:.3f}}})",
+                    totals_.attempted, totals_.confirmed, totals_.failed, totals_.unknown, seconds));
   } else {
     say_not_confirmed();
     std::string line = fmt::format("{} of {} confirmed in {:.2f} s", totals_.confirmed, totals_.attempted, seconds);
@@ -243,8 +246,10 @@ int Publishing::finish() {
     context_.out.line(line);
   }
   if (totals_.unknown > 0) {
-    context_.err.line(fmt::format("The unknown ones may have arrived. Publish the same input again with --run {}: ids that "
-                                  "still wait are not added twice.", run_));
+    context_.err.line(
+        fmt::format("The unknown ones may have arrived. Publish the same input again with --run {}: ids that "
+                    "still wait are not added twice.",
+                    run_));
   }
   if (read_failure_) {
     context_.err.line("sluice publish: " + read_failure_->what);
@@ -256,9 +261,8 @@ int Publishing::finish() {
 }
 
 // Ctrl-C: nothing more is taken, what was sent is waited for and told.
-aio::Task<void> stop_on_signal(Context& context, Publishing& publishing) {
-  aio::Signals signals(context.loop, context.clock, {SIGINT, SIGTERM, SIGHUP});
-  co_await signals.next(for_ever);
+aio::Task<void> stop_on_signal(StopSignals& signals, Publishing& publishing) {
+  co_await signals.next();
   publishing.stop();
 }
 
@@ -307,6 +311,7 @@ aio::Task<int> publish(Context& context, Args args) {
       co_return exit_usage;
     }
   }
+  StopSignals signals(context);
   const aio::Deadline deadline = context.clock.in(open_timeout);
   Result<std::unique_ptr<QueueClient>> client = co_await open_queue(context, target->queue, {.create = true}, deadline);
   if (!client) {
@@ -315,7 +320,7 @@ aio::Task<int> publish(Context& context, Args args) {
   }
   Publishing publishing(context, args, (*client)->publisher());
   aio::TaskGroup watchers(context.loop, context.clock);
-  watchers.spawn(stop_on_signal(context, publishing));
+  watchers.spawn(stop_on_signal(signals, publishing));
   const int fd = file ? file.get() : STDIN_FILENO;
   co_await publish_input(publishing, args.count("count"), fd, name, watchers);
   co_await watchers.join();
@@ -328,23 +333,33 @@ Verb publish_verb() {
   return {
       .name = "publish",
       .summary = "put messages on a queue, each confirmed when it is safe",
-      .about = "One message a line, or --count numbered ones. Empty lines are skipped and counted; CR LF ends a line too.\n"
-               "A message's id is PREFIX RUN - NUMBER, so that the same input with the same --run is the same messages.\n"
-               "Exit 0 only when every message is confirmed; those that are not are listed.",
+      .about =
+          "One message a line, or --count numbered ones. Empty lines are skipped and counted; CR LF ends a line too.\n"
+          "A message's id is PREFIX RUN - NUMBER, so that the same input with the same --run is the same messages.\n"
+          "Exit 0 only when every message is confirmed; those that are not are listed.",
       .examples = {{"sluice publish -f orders.yaml --lines jobs.txt", "one message a line"},
                    {"sluice publish -f orders.yaml --count 200", "200 numbered messages"},
                    {"generate | sluice publish -f orders.yaml", "lines from another program"}},
-      .flags = {file_flag("the pool whose queue it is"), queue_flag(),
+      .flags = {file_flag("the pool whose queue it is"),
+                queue_flag(),
                 {.name = "count", .kind = Kind::count, .value = "N", .help = "publish N numbered messages"},
-                {.name = "lines", .kind = Kind::file, .value = "FILE",
+                {.name = "lines",
+                 .kind = Kind::file,
+                 .value = "FILE",
                  .help = "publish each line of a file; - is standard input, also the default in a pipe"},
                 {.name = "id-prefix", .kind = Kind::text, .value = "TEXT", .help = "in front of every message id"},
-                {.name = "run", .kind = Kind::text, .value = "ID",
+                {.name = "run",
+                 .kind = Kind::text,
+                 .value = "ID",
                  .help = "make the ids of an earlier run again (default: a new one)"},
-                {.name = "header", .kind = Kind::text, .value = "KEY=VALUE", .help = "a header of every message",
+                {.name = "header",
+                 .kind = Kind::text,
+                 .value = "KEY=VALUE",
+                 .help = "a header of every message",
                  .many = true},
                 {.name = "type", .kind = Kind::text, .value = "TEXT", .help = "the type of every message"},
-                state_flag(), secrets_flag()},
+                state_flag(),
+                secrets_flag()},
       .run = publish,
   };
 }

@@ -5,7 +5,6 @@
 #include <csignal>
 #include <set>
 
-#include "aio/signals.h"
 #include "aio/task_group.h"
 #include "app/narrate.h"
 #include "app/scaler.h"
@@ -21,7 +20,7 @@ constexpr Duration open_timeout = 30s;  // chosen: another process may hold the 
 class Scaling {
  public:
   Scaling(Context& context, bool dry_run, bool drain)
-      : context_(context), dry_run_(dry_run), drain_(drain), group_(context.loop, context.clock) {}
+      : context_(context), signals_(context), dry_run_(dry_run), drain_(drain), group_(context.loop, context.clock) {}
 
   // False, with the reason said, when one of the pools cannot be scaled: then none is.
   aio::Task<bool> open(std::vector<LoadedPool> pools);
@@ -36,6 +35,7 @@ class Scaling {
   void say_what_goes_on();
 
   Context& context_;
+  StopSignals signals_;
   bool dry_run_;
   bool drain_;
   aio::TaskGroup group_;
@@ -50,7 +50,8 @@ aio::Task<bool> Scaling::open(std::vector<LoadedPool> pools) {
       options.on_line = [&out = context_.out](std::string_view line) { out.line(line); };
     }
     const aio::Deadline deadline = context_.clock.in(open_timeout);
-    Result<std::unique_ptr<Scaler>> opened = co_await Scaler::open(context_, std::move(pool), std::move(options), deadline);
+    Result<std::unique_ptr<Scaler>> opened =
+        co_await Scaler::open(context_, std::move(pool), std::move(options), deadline);
     if (!opened) {
       context_.err.line("sluice scale: " + opened.error().what);
       co_return false;
@@ -100,8 +101,7 @@ aio::Task<int> Scaling::run() {
 }
 
 aio::Task<void> Scaling::until_signal() {
-  aio::Signals signals(context_.loop, context_.clock, {SIGINT, SIGTERM, SIGHUP});
-  co_await signals.next(for_ever);
+  co_await signals_.next();
   if (drain_ && !dry_run_) {
     std::size_t living = 0;
     for (const std::unique_ptr<Scaler>& scaler : scalers_) {
@@ -110,12 +110,14 @@ aio::Task<void> Scaling::until_signal() {
     }
     context_.err.line(fmt::format("draining {} workers; a second signal ends the wait, not the draining", living));
     group_.spawn(drain_all());
-    co_await signals.next(for_ever);
+    co_await signals_.next();
   }
   group_.cancel();
 }
 
-aio::Task<void> Scaling::drain_one(Scaler& scaler) { co_await scaler.drain(for_ever); }
+aio::Task<void> Scaling::drain_one(Scaler& scaler) {
+  co_await scaler.drain(for_ever);
+}
 
 aio::Task<void> Scaling::drain_all() {
   aio::TaskGroup each(context_.loop, context_.clock);
@@ -141,9 +143,11 @@ void Scaling::say_what_goes_on() {
       stays = stays || worker.stays_when_idle;
     }
     const std::optional<Duration> idle = pool::idle_exit(scaler->loaded().pool.spec);
-    const std::string leave = idle ? fmt::format("leave when the queue is empty for {}", format_duration(*idle)) : "stay";
-    context_.err.line(fmt::format("{} {} on: {}; they {}{}", living.size(), living.size() == 1 ? "worker goes" : "workers go",
-                                  names, leave, stays ? ", those below workers.min stay" : ""));
+    const std::string leave =
+        idle ? fmt::format("leave when the queue is empty for {}", format_duration(*idle)) : "stay";
+    context_.err.line(fmt::format("{} {} on: {}; they {}{}", living.size(),
+                                  living.size() == 1 ? "worker goes" : "workers go", names, leave,
+                                  stays ? ", those below workers.min stay" : ""));
     context_.err.line(fmt::format("  kill{}   has them finish what they have and leave", pids));
   }
 }
@@ -188,15 +192,17 @@ Verb scale_verb() {
   return {
       .name = "scale",
       .summary = "start worker processes while there is work; they leave by themselves",
-      .about = "Looks at the queue, decides, writes the decision to the journal, acts. One line per change on stdout.\n"
-               "Ctrl-C ends the scaler alone and says which workers go on; a scaler started later finds them again.",
+      .about =
+          "Looks at the queue, decides, writes the decision to the journal, acts. One line per change on stdout.\n"
+          "Ctrl-C ends the scaler alone and says which workers go on; a scaler started later finds them again.",
       .examples = {{"sluice scale -f orders.yaml", ""},
                    {"sluice scale -f orders.yaml --dry-run", "decide and print, start nothing"},
                    {"sluice scale -f orders.yaml -o json", "the journal's lines as they are written"}},
       .flags = {file_flag("a pool; may be given more than once", true),
                 {.name = "dry-run", .help = "decide and print, act on nothing; works beside a running scaler"},
                 {.name = "drain", .help = "at the end have the workers finish what they have, and wait for it"},
-                state_flag(), secrets_flag()},
+                state_flag(),
+                secrets_flag()},
       .run = scale,
   };
 }

@@ -213,8 +213,8 @@ std::vector<LivingWorker> Scaler::living() const {
   for (int slot = 0; slot < folder.slots_seen(); ++slot) {
     const Result<SlotLook> seen = fleet::process::look_at_slot(folder, slot);
     if (seen && seen->held) {
-      const fleet::process::SlotRecord record = seen->record.value_or(
-          fleet::process::SlotRecord{.worker = fmt::format("{}-w{}", pool_.pool.name, slot)});
+      const fleet::process::SlotRecord record =
+          seen->record.value_or(fleet::process::SlotRecord{.worker = fmt::format("{}-w{}", pool_.pool.name, slot)});
       out.push_back({.worker = record.worker, .pid = record.pid, .stays_when_idle = record.stays_when_idle});
     }
   }

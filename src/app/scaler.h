@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// One pool's scaler on this machine: its locks, its fleet of processes, its queue, its journal and the control loop over
-// them. `scale` runs some of these, `demo` one.
+// One pool's scaler on this machine: its locks, its fleet of processes, its queue, its journal and the control loop
+// over them. `scale` runs some of these, `demo` one.
 #include <csignal>
 #include <functional>
 #include <memory>
@@ -20,8 +20,8 @@
 namespace sluice::app {
 
 struct ScalerOptions {
-  bool dry_run = false;                               // decides; starts nothing, writes nothing, needs no lock
-  std::function<void(std::string_view)> on_line;      // each journal line
+  bool dry_run = false;                           // decides; starts nothing, writes nothing, needs no lock
+  std::function<void(std::string_view)> on_line;  // each journal line
 };
 
 // A worker process that lives now.
@@ -41,7 +41,8 @@ class Scaler {
   [[nodiscard]] aio::Task<void> run();
   // No more ticks: nothing new is started, what runs is watched to its end.
   void stop_ticking();
-  // Asks every worker to finish and leave, again each second, until none lives or the deadline passes; returns how many do.
+  // Asks every worker to finish and leave, again each second, until none lives or the deadline passes; returns how many
+  // do.
   [[nodiscard]] aio::Task<int> drain(aio::Deadline deadline);
   // Sends signals, in order, to every worker process.
   void signal_workers(const std::vector<int>& numbers) const;

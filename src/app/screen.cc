@@ -44,15 +44,22 @@ void Screen::close() {
 }
 
 void Spark::add(double value) {
-  values_.push_back(value);
-  if (values_.size() > length_) {
-    // Halved and not shifted: the whole run stays in sight, ever coarser.
-    std::vector<double> half;
-    for (std::size_t i = 0; i + 1 < values_.size(); i += 2) {
-      half.push_back(std::max(values_[i], values_[i + 1]));
-    }
-    values_ = std::move(half);
+  if (in_last_ == 0 || in_last_ == stride_) {
+    values_.push_back(value);
+    in_last_ = 0;
   }
+  ++in_last_;
+  values_.back() = std::max(values_.back(), value);
+  if (values_.size() <= length_) {
+    return;
+  }
+  // Two become one, and from now on twice as many additions: every block stays the same span of time.
+  std::vector<double> half;
+  for (std::size_t i = 0; i < values_.size(); i += 2) {
+    half.push_back(i + 1 < values_.size() ? std::max(values_[i], values_[i + 1]) : values_[i]);
+  }
+  values_ = std::move(half);
+  stride_ *= 2;
 }
 
 std::string Spark::text() const {

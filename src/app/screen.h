@@ -19,7 +19,8 @@ class Screen {
   Screen(const Screen&) = delete;
   Screen& operator=(const Screen&) = delete;
 
-  // Makes the picture these lines. They may hold colour sequences, no other control characters; what does not fit is cut.
+  // Makes the picture these lines. They may hold colour sequences, no other control characters; what does not fit is
+  // cut.
   void show(std::vector<std::string> lines);
   // Back to the terminal as it was.
   void close();
@@ -34,7 +35,7 @@ class Screen {
   std::vector<std::string> shown_;
 };
 
-// The last values of a number as one line of blocks: "▁▃▅▇█".
+// The whole course of a number as one line of blocks, ever coarser: "▁▃▅▇█".
 class Spark {
  public:
   explicit Spark(std::size_t length) : length_(length) {}
@@ -43,7 +44,9 @@ class Spark {
 
  private:
   std::size_t length_;
-  std::vector<double> values_;
+  std::vector<double> values_;  // each the most of `stride_` additions
+  std::size_t stride_ = 1;
+  std::size_t in_last_ = 0;
 };
 
 }  // namespace sluice::app

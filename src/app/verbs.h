@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Every verb of the program. One file per verb defines VERB_verb(); a new verb is a declaration here and a line in verbs.cc.
+// Every verb of the program. One file per verb defines VERB_verb(); a new verb is a declaration here and a line in
+// verbs.cc.
 #include <vector>
 
 #include "app/cli.h"

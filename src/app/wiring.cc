@@ -31,7 +31,7 @@ std::string working_folder() {
 
 // Where a pool file's relative paths begin: its own folder, or ours when it comes through a pipe.
 std::string folder_of(const std::string& file) {
-  struct stat info {};
+  struct stat info{};
   if (file == "-" || (::stat(file.c_str(), &info) == 0 && !S_ISREG(info.st_mode))) {
     return working_folder();
   }
@@ -69,7 +69,8 @@ std::optional<QueueTarget> queue_from_pool(Context& context, const std::string& 
     return std::nullopt;
   }
   const pool::PoolSpec& spec = loaded->pool.spec;
-  QueueTarget target{.queue = spec.queue, .dead_letter = spec.dead_letter, .retry = spec.retry, .name = loaded->pool.name};
+  QueueTarget target{
+      .queue = spec.queue, .dead_letter = spec.dead_letter, .retry = spec.retry, .name = loaded->pool.name};
   target.pool = std::move(loaded);
   return target;
 }
@@ -204,9 +205,10 @@ bool supported(Context& context, const LoadedPool& loaded) {
     all = false;
   }
   if (!spec.workers.run || spec.workers.run->command.empty()) {
-    context.err.line(fmt::format(
-        "{}: $.spec.workers.run.command: missing; accepted: what starts a worker, such as [sluice, work, --exec, ./handle]",
-        loaded.file));
+    context.err.line(
+        fmt::format("{}: $.spec.workers.run.command: missing; accepted: what starts a worker, such as [sluice, work, "
+                    "--exec, ./handle]",
+                    loaded.file));
     all = false;
   }
   return all;
@@ -219,8 +221,8 @@ aio::Task<Result<std::unique_ptr<QueueClient>>> open_queue(Context& context, poo
   check(local != nullptr, "a queue was opened without asking supported()");
   std::string path = local->path;
   queue::local::LocalOptions options{.create = access.create};
-  Result<std::unique_ptr<LocalQueue>> opened =
-      co_await LocalQueue::open(context.loop, context.clock, context.random, std::move(path), std::move(options), deadline);
+  Result<std::unique_ptr<LocalQueue>> opened = co_await LocalQueue::open(context.loop, context.clock, context.random,
+                                                                         std::move(path), std::move(options), deadline);
   if (!opened) {
     co_return opened.error();
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// From files, flags and the environment to the objects that do the work. The only place that knows which queue and which
-// fleet this version has.
+// From files, flags and the environment to the objects that do the work. The only place that knows which queue and
+// which fleet this version has.
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,8 +43,8 @@ struct QueueTarget {
   std::optional<LoadedPool> pool;  // with -f
   std::string name;                // for people: the pool's, or the file
 };
-// From -f, --queue (a file, or JSON as in SLUICE_QUEUE) or SLUICE_QUEUE. Says what is wrong on stderr and returns empty:
-// exit_usage.
+// From -f, --queue (a file, or JSON as in SLUICE_QUEUE) or SLUICE_QUEUE. Says what is wrong on stderr and returns
+// empty: exit_usage.
 [[nodiscard]] std::optional<QueueTarget> find_queue(Context& context, const Args& args);
 [[nodiscard]] Flag queue_flag();
 

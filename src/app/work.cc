@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// sluice work: one worker. Takes messages, has a handler do them, acknowledges after, leaves when the queue stays empty.
+// sluice work: one worker. Takes messages, has a handler do them, acknowledges after, leaves when the queue stays
+// empty.
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
@@ -8,12 +9,11 @@
 #include <charconv>
 #include <csignal>
 
-#include "aio/signals.h"
 #include "aio/task_group.h"
 #include "app/verbs.h"
 #include "app/wiring.h"
-#include "app/work_endpoint.h"
 #include "app/work_place.h"
+#include "worker/endpoint.h"
 #include "worker/exec_handler.h"
 #include "worker/http_handler.h"
 #include "worker/runtime.h"
@@ -26,7 +26,9 @@ using namespace std::chrono_literals;
 
 constexpr Duration open_timeout = 30s;  // chosen: another process may hold the file for a long commit
 
-std::string usage_of_handlers() { return "say what does a message: --exec PROGRAM, --http URL or --simulate DURATION"; }
+std::string usage_of_handlers() {
+  return "say what does a message: --exec PROGRAM, --http URL or --simulate DURATION";
+}
 
 // The handler that the flags ask for; an Error is a usage error.
 Result<std::unique_ptr<worker::Handler>> make_handler(Context& context, const Args& args) {
@@ -59,7 +61,8 @@ Result<std::unique_ptr<worker::Handler>> make_handler(Context& context, const Ar
     }
   }
   return std::unique_ptr<worker::Handler>(std::make_unique<worker::ExecHandler>(
-      context.loop, context.clock, worker::ExecOptions{.argv = std::move(argv), .environment = std::move(environment)}));
+      context.loop, context.clock,
+      worker::ExecOptions{.argv = std::move(argv), .environment = std::move(environment)}));
 }
 
 std::optional<std::int64_t> number(const std::optional<std::string>& text) {
@@ -96,7 +99,8 @@ Result<worker::RuntimeOptions> runtime_options(Context& context, const Args& arg
   const std::optional<std::string> flag = args.text("idle-exit");
   const std::optional<std::string> inherited = context.env("SLUICE_IDLE_EXIT");
   if (flag || inherited) {
-    const Result<std::optional<Duration>> idle = idle_exit(flag ? *flag : *inherited, flag ? "--idle-exit" : "SLUICE_IDLE_EXIT");
+    const Result<std::optional<Duration>> idle =
+        idle_exit(flag ? *flag : *inherited, flag ? "--idle-exit" : "SLUICE_IDLE_EXIT");
     if (!idle) {
       return idle.error();
     }
@@ -118,13 +122,16 @@ Result<worker::RuntimeOptions> runtime_options(Context& context, const Args& arg
   return options;
 }
 
-std::string seconds(const std::optional<Duration>& d) { return d ? fmt::format("{:.3f}", to_s(*d)) : "null"; }
+std::string seconds(const std::optional<Duration>& d) {
+  return d ? fmt::format("{:.3f}", to_s(*d)) : "null";
+}
 
 // Everything that goes on beside the runtime, and what is told about it.
 class Working final : public worker::Observer {
  public:
-  Working(Context& context, std::optional<WorkPlace> place, std::string queue, aio::TaskGroup& beside)
-      : context_(context), place_(std::move(place)), queue_(std::move(queue)), beside_(beside) {}
+  Working(Context& context, std::optional<WorkPlace> place, std::string queue, aio::TaskGroup& beside,
+          StopSignals& signals)
+      : context_(context), place_(std::move(place)), queue_(std::move(queue)), beside_(beside), signals_(signals) {}
 
   void attach(worker::Runtime& runtime, const std::string& name) {
     runtime_ = &runtime;
@@ -145,9 +152,10 @@ class Working final : public worker::Observer {
   std::optional<WorkPlace> place_;
   std::string queue_;
   aio::TaskGroup& beside_;
+  StopSignals& signals_;
   worker::Runtime* runtime_ = nullptr;
   std::string name_;
-  std::unique_ptr<WorkEndpoint> endpoint_;
+  std::unique_ptr<worker::Endpoint> endpoint_;
 };
 
 // Only now: a socket that answers is how a scaler knows that this worker consumes.
@@ -156,7 +164,7 @@ void Working::ready() {
   if (!place_) {
     return;
   }
-  endpoint_ = std::make_unique<WorkEndpoint>(context_.loop, context_.clock, *runtime_);
+  endpoint_ = std::make_unique<worker::Endpoint>(context_.loop, context_.clock, *runtime_);
   const Result<void> listening = endpoint_->listen_unix(place_->socket());
   if (!listening) {
     trouble("no socket, so the scaler will not see this worker as started: " + listening.error().what);
@@ -165,27 +173,28 @@ void Working::ready() {
   beside_.spawn(serve());
 }
 
-aio::Task<void> Working::serve() { co_await endpoint_->run(); }
+aio::Task<void> Working::serve() {
+  co_await endpoint_->run();
+}
 
 aio::Task<void> Working::obey_signals() {
-  aio::Signals signals(context_.loop, context_.clock, {SIGTERM, SIGINT, SIGHUP});
-  co_await signals.next(for_ever);
+  co_await signals_.next();
   context_.log.info("work", "draining: takes no more, finishes what it has; a second signal puts it back at once",
                     {{"worker", name_}});
   runtime_->request_drain();
-  co_await signals.next(for_ever);
+  co_await signals_.next();
   context_.log.info("work", "stopping: puts back what it has", {{"worker", name_}});
   runtime_->request_stop_now();
   while (true) {
-    co_await signals.next(for_ever);  // further ones change nothing
+    co_await signals_.next();  // further ones change nothing
   }
 }
 
 void Working::settled(const worker::Settled& one) {
   if (context_.json) {
-    std::string line = fmt::format(R"({{"event":"message","id":"{}","attempt":{},"outcome":"{}","wait_s":{},"work_s":{:.3f})",
-                                   json_escape(one.id), one.attempt, worker::word(one.fate), seconds(one.wait),
-                                   to_s(one.work));
+    std::string line =
+        fmt::format(R"({{"event":"message","id":"{}","attempt":{},"outcome":"{}","wait_s":{},"work_s":{:.3f})",
+                    json_escape(one.id), one.attempt, worker::word(one.fate), seconds(one.wait), to_s(one.work));
     if (one.cause != queue::Cause::none) {
       line += fmt::format(R"(,"cause":"{}")", queue::word(one.cause));
     }
@@ -195,8 +204,8 @@ void Working::settled(const worker::Settled& one) {
     context_.out.line(line + "}");
     return;
   }
-  std::string line = fmt::format("{} {:<13} {} attempt {}, {}", format_clock(context_.clock.wall()), worker::word(one.fate),
-                                 json_escape(one.id), one.attempt, humane_duration(one.work));
+  std::string line = fmt::format("{} {:<13} {} attempt {}, {}", format_clock(context_.clock.wall()),
+                                 worker::word(one.fate), json_escape(one.id), one.attempt, humane_duration(one.work));
   if (one.cause != queue::Cause::none) {
     line += fmt::format(", came back: {}", queue::word(one.cause));
   }
@@ -225,9 +234,9 @@ int Working::finish(const Result<worker::Summary>& end, Time started) {
         R"({{"event":"summary","done":{},"retried":{},"failed":{},"dead_lettered":{},"requeued":{},"reason":"{}","seconds":{:.3f}}})",
         counts.done, counts.retried, counts.failed, counts.dead_lettered, counts.requeued, reason, took));
   } else {
-    context_.out.line(fmt::format("{} leaves ({}): {} done, {} retried, {} failed, {} dead-lettered, {} put back, {}", name_,
-                                  reason, counts.done, counts.retried, counts.failed, counts.dead_lettered, counts.requeued,
-                                  humane_duration(context_.clock.now() - started)));
+    context_.out.line(fmt::format("{} leaves ({}): {} done, {} retried, {} failed, {} dead-lettered, {} put back, {}",
+                                  name_, reason, counts.done, counts.retried, counts.failed, counts.dead_lettered,
+                                  counts.requeued, humane_duration(context_.clock.now() - started)));
   }
   return end ? exit_done : exit_failed;
 }
@@ -239,6 +248,7 @@ aio::Task<void> live(worker::Runtime& runtime, aio::TaskGroup& beside, std::opti
 
 aio::Task<int> work(Context& context, Args args) {
   const Time started = context.clock.now();
+  StopSignals signals(context);
   const std::optional<QueueTarget> target = find_queue(context, args);
   if (!target || !supported(context, target->queue, target->pool ? target->pool->file + ": $.spec.queue" : "$.queue")) {
     co_return exit_usage;
@@ -254,7 +264,8 @@ aio::Task<int> work(Context& context, Args args) {
     context.err.line("sluice work: " + place.error().what);
     co_return exit_failed;
   }
-  options->worker = *place ? (*place)->worker() : context.env("SLUICE_WORKER").value_or("worker-" + context.random.hex(6));
+  options->worker =
+      *place ? (*place)->worker() : context.env("SLUICE_WORKER").value_or("worker-" + context.random.hex(6));
   const aio::Deadline deadline = context.clock.in(open_timeout);
   Result<std::unique_ptr<QueueClient>> client = co_await open_queue(context, target->queue, {.create = true}, deadline);
   if (!client) {
@@ -264,8 +275,9 @@ aio::Task<int> work(Context& context, Args args) {
   const std::string name = options->worker;
   const std::unique_ptr<queue::Receiver> receiver = (*client)->receiver(name);
   aio::TaskGroup beside(context.loop, context.clock);
-  Working working(context, std::move(*place), target->name, beside);
-  worker::Runtime runtime(context.loop, context.clock, context.random, *receiver, **handler, std::move(*options), working);
+  Working working(context, std::move(*place), target->name, beside, signals);
+  worker::Runtime runtime(context.loop, context.clock, context.random, *receiver, **handler, std::move(*options),
+                          working);
   working.attach(runtime, name);
   std::optional<Result<worker::Summary>> end;
   co_await live(runtime, beside, end);
@@ -282,26 +294,40 @@ Verb work_verb() {
       .summary = "take messages and have a program do them",
       .about =
           "A handler gets the body on standard input (or as a POST) and SLUICE_MESSAGE_ID, _ATTEMPT, _HEADERS in its\n"
-          "environment (or as headers). Exit 0 or 2xx: done, and only then acknowledged. 75, or 429 and 503: again later.\n"
+          "environment (or as headers). Exit 0 or 2xx: done, and only then acknowledged. 75, or 429 and 503: again "
+          "later.\n"
           "Anything else: failed, again later, after five attempts a dead letter.\n"
           "SIGTERM or Ctrl-C finishes what runs; a second one puts it back at once.",
       .examples = {{"sluice work -f orders.yaml --exec ./handle", "a program per message"},
                    {"sluice work -f orders.yaml --exec python3 -- handle.py --fast", "its arguments after --"},
                    {"sluice work -f orders.yaml --http http://127.0.0.1:8080/", "a server that is there already"},
                    {"sluice work --queue orders.db --simulate 1s", "no handler at all"}},
-      .flags = {file_flag("the pool whose queue it is; a free slot of the pool is taken"), queue_flag(),
-                {.name = "exec", .kind = Kind::text, .value = "PROGRAM", .help = "started for each message, never by a shell"},
+      .flags = {file_flag("the pool whose queue it is; a free slot of the pool is taken"),
+                queue_flag(),
+                {.name = "exec",
+                 .kind = Kind::text,
+                 .value = "PROGRAM",
+                 .help = "started for each message, never by a shell"},
                 {.name = "http", .kind = Kind::text, .value = "URL", .help = "each message is posted there"},
                 {.name = "simulate", .kind = Kind::duration, .value = "1s", .help = "each message takes this long"},
-                {.name = "concurrency", .kind = Kind::count, .value = "N",
+                {.name = "concurrency",
+                 .kind = Kind::count,
+                 .value = "N",
                  .help = "messages at once (default: the pool's, else 1)"},
-                {.name = "idle-exit", .kind = Kind::text, .value = "10s",
+                {.name = "idle-exit",
+                 .kind = Kind::text,
+                 .value = "10s",
                  .help = "leave when the queue is empty for this long, or never (default: the pool's)"},
-                {.name = "max-runtime", .kind = Kind::duration, .value = "90s",
+                {.name = "max-runtime",
+                 .kind = Kind::duration,
+                 .value = "90s",
                  .help = "stop a handler that runs longer (default: the pool's, else no limit)"},
-                {.name = "grace", .kind = Kind::duration, .value = "30s",
+                {.name = "grace",
+                 .kind = Kind::duration,
+                 .value = "30s",
                  .help = "how long SIGTERM waits for running handlers (default: 30s)"},
-                state_flag(), secrets_flag()},
+                state_flag(),
+                secrets_flag()},
       .rest = "ARGUMENT",
       .run = work,
   };

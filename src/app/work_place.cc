@@ -53,7 +53,9 @@ Result<std::optional<WorkPlace>> WorkPlace::take(Context& context, const LoadedP
     return folder.error();
   }
   const int slots_max = static_cast<int>(pool->pool.spec.workers.max);
-  SlotRecord record{.id = context.random.hex(16), .pid = ::getpid(), .created_at = context.clock.now(),
+  SlotRecord record{.id = context.random.hex(16),
+                    .pid = ::getpid(),
+                    .created_at = context.clock.now(),
                     .started_at = context.clock.wall()};
   Result<fleet::process::TakenSlot> taken =
       fleet::process::take_free_slot(*folder, pool->pool.name, slots_max, std::move(record));

@@ -15,8 +15,8 @@ namespace sluice::app {
 
 class WorkPlace {
  public:
-  // The slot that a scaler gave (SLUICE_SLOT_FD), or a free one of `pool` for a worker started by hand; empty when there is
-  // neither, so that nobody scales it. Code::conflict when the pool has no free slot.
+  // The slot that a scaler gave (SLUICE_SLOT_FD), or a free one of `pool` for a worker started by hand; empty when
+  // there is neither, so that nobody scales it. Code::conflict when the pool has no free slot.
   static Result<std::optional<WorkPlace>> take(Context& context, const LoadedPool* pool);
 
   [[nodiscard]] const std::string& worker() const { return worker_; }
