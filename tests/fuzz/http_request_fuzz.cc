@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as an HTTP request: the same verdict however they are cut, limits held, and a request that was taken means the
-// same after it was written and read again.
-// links: aio
+// Any bytes as an HTTP request: the same verdict however they are cut, limits held, and a request that was taken means
+// the same after it was written and read again. links: aio
 #include "aio/http_parse.h"
 #include "base/check.h"
 
@@ -43,13 +42,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   const Verdict whole = judge(bytes, size + 1);
   const Verdict pieces = judge(bytes, size % 7 + 1);
-  check(whole.refused == pieces.refused && whole.request.has_value() == pieces.request.has_value(), "cuts change nothing");
+  check(whole.refused == pieces.refused && whole.request.has_value() == pieces.request.has_value(),
+        "cuts change nothing");
   if (!whole.request) {
     return 0;
   }
   check(whole.used == pieces.used && whole.request->body == pieces.request->body, "cuts change nothing");
-  check(whole.request->body.size() <= limits.body_max && whole.request->headers.size() <= limits.fields_max, "limits hold");
-  aio::http::Request plain{.method = whole.request->method, .target = whole.request->target, .body = whole.request->body};
+  check(whole.request->body.size() <= limits.body_max && whole.request->headers.size() <= limits.fields_max,
+        "limits hold");
+  aio::http::Request plain{
+      .method = whole.request->method, .target = whole.request->target, .body = whole.request->body};
   if (plain.target != "*") {
     const Result<std::string> again = aio::http::format_request(plain, "h");
     check(again.has_value(), "what was taken can be sent");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as an HTTP response, to a GET and to a HEAD: the same verdict however they are cut, limits held, and a response
-// that was taken means the same after it was written and read again.
-// links: aio
+// Any bytes as an HTTP response, to a GET and to a HEAD: the same verdict however they are cut, limits held, and a
+// response that was taken means the same after it was written and read again. links: aio
 #include "aio/http_parse.h"
 #include "base/check.h"
 
@@ -46,7 +45,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const aio::http::Response plain{.status = whole->status, .body = whole->body};
     const std::string again = aio::http::format_response(plain, true, false);
     const auto second = judge(again, "GET", again.size());
-    check(second && second->status == plain.status && second->body == plain.body, "a response survives being written and read");
+    check(second && second->status == plain.status && second->body == plain.body,
+          "a response survives being written and read");
   }
   return 0;
 }
