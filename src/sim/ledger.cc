@@ -36,6 +36,10 @@ Ledger::MessageFacts& Ledger::facts(std::string_view id) {
 
 void Ledger::queue_event(const queue::MemoryEvent& event) {
   MessageFacts& message = facts(event.id);
+  if (event.kind == Kind::published) {
+    ++message.copies;
+    message.attempts = 0;
+  }
   if (event.attempts < message.attempts) {
     violate(fmt::format("I17 {}: attempts fell from {} to {}", event.id, message.attempts, event.attempts));
   }
@@ -47,7 +51,7 @@ void Ledger::queue_event(const queue::MemoryEvent& event) {
       held_[std::string(event.who)].insert(std::string(event.id));
       if (event.cause != Cause::none) {
         ++message.labelled;
-      } else if (message.deliveries > 1) {
+      } else if (message.deliveries - message.labelled > message.copies) {
         violate(fmt::format("I17 {}: delivery {} without a cause", event.id, message.deliveries));
       }
       if (message.retry_not_before && event.at < *message.retry_not_before) {
@@ -114,7 +118,7 @@ void Ledger::handler_succeeded(const std::string& worker, const std::string& id)
   running_[worker].erase(id);
   MessageFacts& message = facts(id);
   ++message.successes;
-  if (message.successes > message.labelled + 1) {
+  if (message.successes > message.labelled + message.copies) {
     violate(
         fmt::format("P11 {}: done {} times, only {} redeliveries say why", id, message.successes, message.labelled));
   }

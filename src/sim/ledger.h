@@ -57,6 +57,7 @@ class Ledger {
  private:
   struct MessageFacts {
     std::uint32_t attempts = 0;  // the largest seen
+    std::uint32_t copies = 0;    // sent again after an unknown answer, when the first copy was done already
     std::uint32_t deliveries = 0;
     std::uint32_t labelled = 0;  // deliveries that carried a cause
     std::uint32_t successes = 0;
