@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# The worker library for C++ programs (include/sluice/worker.h): one archive with all it needs but libstdc++ and libc, so that
-# a user's build, with g++ or clang, needs none of our dependencies installed.
+# The worker library for C++ programs (include/sluice/worker.h): one archive with all it needs but libstdc++ and libc,
+# so that a user's build, with g++ or clang, needs none of our dependencies installed.
 #
 #   ninja -C build/release sluice_library && cmake --install build/release --component library --prefix DIR
 #
@@ -42,6 +42,7 @@ configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/sluice-config.cmake.in $
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/sluice-config-version.cmake COMPATIBILITY SameMinorVersion)
 
 install(FILES ${archive} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
-install(FILES ${CMAKE_SOURCE_DIR}/include/sluice/worker.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sluice COMPONENT library)
+install(FILES ${CMAKE_SOURCE_DIR}/include/sluice/worker.h
+  DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sluice COMPONENT library)
 install(FILES ${CMAKE_BINARY_DIR}/sluice-config.cmake ${CMAKE_BINARY_DIR}/sluice-config-version.cmake
   DESTINATION ${package} COMPONENT library)

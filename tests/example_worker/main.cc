@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A worker that writes down what it is given: one line a message, "id attempt cause length". What the body says to do, it
-// does: fail, throw, wait. Configured by the environment, as a scaler sets it.
+// A worker that writes down what it is given: one line a message, "id attempt cause length". What the body says to do,
+// it does: fail, throw, wait. Configured by the environment, as a scaler sets it.
 #include <sluice/worker.h>
 
 #include <chrono>
