@@ -5,7 +5,11 @@ namespace sluice::app {
 
 const std::vector<Verb>& verbs() {
   static const std::vector<Verb> all{
+      status_verb(),
+      explain_verb(),
+      doctor_verb(),
       demo_verb(),
+      top_verb(),
       publish_verb(),
       work_verb(),
       scale_verb(),

@@ -11,7 +11,11 @@ namespace sluice::app {
 // In the order of help.
 [[nodiscard]] const std::vector<Verb>& verbs();
 
+[[nodiscard]] Verb status_verb();
+[[nodiscard]] Verb explain_verb();
+[[nodiscard]] Verb doctor_verb();
 [[nodiscard]] Verb demo_verb();
+[[nodiscard]] Verb top_verb();
 [[nodiscard]] Verb publish_verb();
 [[nodiscard]] Verb work_verb();
 [[nodiscard]] Verb scale_verb();

@@ -178,7 +178,7 @@ std::string look_text(const Explanation& e, std::optional<std::int64_t> age_ms) 
   if (age_ms && *age_ms < *e.next_look_ms) {
     return fmt::format("next look in {}", span(*e.next_look_ms - *age_ms));
   }
-  return fmt::format("the next look was due {} later", span(*e.next_look_ms));
+  return fmt::format("next look {} after it", span(*e.next_look_ms));
 }
 
 std::optional<std::int64_t> age_of(const Explanation& e, std::optional<WallTime> now) {

@@ -68,6 +68,9 @@ bool Story::feed(std::string_view line) {
     entries_.push_back({event, std::string(line.substr(0, 100))});  // a gap: what was remembered is unknown after it
     return true;
   }
+  if (event == Event::pool) {
+    latest_pool_line_ = line;
+  }
   if (event == Event::pool && entries_.empty()) {
     pool_line_ = line;
     return true;

@@ -31,6 +31,11 @@ class Story {
   // Whether the tick asked for was among the lines.
   [[nodiscard]] bool found() const { return ask_.tick ? matched_ : ticks_ > 0; }
 
+  // The latest pool line, as it is in the file; empty when there was none.
+  [[nodiscard]] const std::string& latest_pool_line() const { return latest_pool_line_; }
+  // Whether there was any line at all.
+  [[nodiscard]] bool empty() const { return pool_line_.empty() && entries_.empty(); }
+
   // Oldest first, at most `last`. Lines that cannot be read are left out; `problems` then says which.
   [[nodiscard]] Result<std::vector<Told>> tell(const Replay::ReadSpec& read_spec,
                                                std::vector<std::string>* problems = nullptr) const;
@@ -47,6 +52,7 @@ class Story {
 
   Ask ask_;
   std::string pool_line_;      // the spec in force at the first entry
+  std::string latest_pool_line_;
   std::deque<Entry> entries_;  // from a state line on
   std::size_t ticks_ = 0;      // among them
   bool matched_ = false;

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "policy/words.h"
 
@@ -101,25 +102,32 @@ void say_unpaused(std::vector<std::string>& out, World world) {
   out.push_back(fmt::format("paused: false ({})", then(world.workers())));
 }
 
-// Who holds growth by not having started yet.
-void say_started(std::vector<std::string>& out, World world) {
+// The same world when everybody who was asked for has started and taken work.
+World all_started(World world) {
   const std::int64_t waiting = world.seen.not_started();
-  if (waiting == 0) {
-    return;
-  }
   for (const WorkerState state :
        {WorkerState::requested, WorkerState::unscheduled, WorkerState::starting, WorkerState::suspended}) {
     world.seen.workers[static_cast<std::size_t>(state)] = 0;
   }
   world.seen.workers[static_cast<std::size_t>(WorkerState::busy)] += waiting;
-  const std::string who = waiting == 1 && !world.seen.waiting.empty() ? world.seen.waiting.front().worker
-                                                                      : policy::workers(waiting) + " that start";
   world.seen.waiting.clear();
   const std::int64_t interval = to_ms(pool::every(world.spec.policy).period.value_or(std::chrono::seconds{1}));
   world.seen.starts.last_ms_ago = std::max(world.seen.starts.last_ms_ago.value_or(interval), interval);
   world.seen.starts.ready_ms_ago = interval;
-  if (world.change() > 0) {
-    out.push_back(fmt::format("{} at work while the backlog stays ({})", who, then(world.workers())));
+  return world;
+}
+
+// Who holds growth by not having started yet.
+void say_started(std::vector<std::string>& out, const World& world) {
+  const std::int64_t waiting = world.seen.not_started();
+  if (waiting == 0) {
+    return;
+  }
+  const World later = all_started(world);
+  const std::string who = waiting == 1 && !world.seen.waiting.empty() ? world.seen.waiting.front().worker
+                                                                      : policy::workers(waiting) + " that start";
+  if (later.change() > 0) {
+    out.push_back(fmt::format("{} at work while the backlog stays ({})", who, then(later.workers())));
   }
 }
 
@@ -144,19 +152,15 @@ void say_time(std::vector<std::string>& out, World world) {
   }
 }
 
-// The least backlog that grows, by halving: more waiting messages never mean fewer workers.
-void say_backlog(std::vector<std::string>& out, World world) {
-  if (!world.seen.queue.ready) {
-    return;
-  }
+// The least backlog that grows, by halving: more waiting messages never mean fewer workers. Empty: none does.
+std::optional<std::int64_t> least_backlog(World& world) {
   const auto grows_at = [&world](std::int64_t n) {
     world.seen.queue.ready = model::SeenCount{n, 0};
     return world.change() > 0;
   };
   std::int64_t low = world.seen.queue.ready->n;
   if (grows_at(low)) {
-    out.push_back(fmt::format("a newer reading of the same backlog ({})", then(world.workers())));
-    return;
+    return low;
   }
   std::int64_t high = low + 1;
   while (high < search_max && !grows_at(high)) {
@@ -164,14 +168,35 @@ void say_backlog(std::vector<std::string>& out, World world) {
     high *= 2;
   }
   if (!grows_at(high)) {
-    return;
+    return std::nullopt;
   }
   while (high - low > 1) {
     const std::int64_t middle = low + (high - low) / 2;
     (grows_at(middle) ? high : low) = middle;
   }
   static_cast<void>(grows_at(high));
-  out.push_back(fmt::format("{} waiting message{} ({})", high, high == 1 ? "" : "s", then(world.workers())));
+  return high;
+}
+
+void say_backlog(std::vector<std::string>& out, World world) {
+  if (!world.seen.queue.ready) {
+    return;
+  }
+  const std::int64_t now = world.seen.queue.ready->n;
+  World later = all_started(world);
+  std::string once;
+  std::optional<std::int64_t> n = least_backlog(world);
+  if (!n && world.seen.not_started() > 0) {
+    n = least_backlog(later);
+    once = " once the workers that start are at work";
+    world = later;
+  }
+  if (!n || (*n == now && !once.empty())) {
+    return;  // nothing helps, or say_started has said it
+  }
+  const std::string what = *n == now ? std::string("a newer reading of the same backlog")
+                                     : fmt::format("{} waiting message{}{}", *n, *n == 1 ? "" : "s", once);
+  out.push_back(fmt::format("{} ({})", what, then(world.workers())));
 }
 
 void say_age(std::vector<std::string>& out, World world) {

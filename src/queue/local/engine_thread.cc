@@ -39,10 +39,10 @@ Engine::Thread::Thread(Engine& engine, aio::Loop& loop, std::uint64_t seed)
   store_options_.fresh_name = [this] { return std::to_string(::getpid()) + "-" + random_.hex(8); };
 }
 
-void Engine::Thread::submit(Batch requests) {
+void Engine::Thread::submit(std::shared_ptr<Request> request) {
   {
     const std::lock_guard lock(mutex_);
-    std::ranges::move(requests, std::back_inserter(channel_));
+    channel_.push_back(std::move(request));
   }
   ::eventfd_write(wake_.get(), 1);
 }
@@ -154,7 +154,8 @@ bool Engine::Thread::transact(Batch& batch) {
     }
     one_transaction(batch, dead, committing);
   } catch (const DamagedRow& row) {
-    settled = set_aside(batch, row);
+    set_aside(row);
+    settled = false;
   } catch (const Moved&) {
     store_.reset();
     settle(batch, Fate::undone, Error{Code::gone, "queue file " + engine_.path_ + " was removed or replaced while in use; " +
@@ -171,12 +172,11 @@ bool Engine::Thread::transact(Batch& batch) {
 
 void Engine::Thread::one_transaction(Batch& batch, std::vector<DeadOwner>& dead, bool& committing) {
   const std::int64_t now_ms = wall_ms();
-  const bool claims = std::ranges::any_of(batch, [](const auto& r) { return r->claims; });
-  bool write = !dead.empty() || std::ranges::any_of(batch, [](const auto& r) { return r->writes; }) ||
-               (claims && store_->counters().ready > 0);  // as of the last transaction: worth the lock, if only a guess
+  bool write = !dead.empty() || std::ranges::any_of(batch, [](const auto& r) { return r->writes; });
   if (!write) {
     store_->begin(false);
     const std::optional<std::int64_t> due = store_->next_due();
+    const bool claims = std::ranges::any_of(batch, [](const auto& r) { return r->claims; });
     write = (claims && store_->counters().ready > 0) || (due && (*due <= now_ms || shorten_));
     if (write) {
       store_->commit();
@@ -191,7 +191,7 @@ void Engine::Thread::one_transaction(Batch& batch, std::vector<DeadOwner>& dead,
   turn_.got();
   std::erase_if(batch, [this](const std::shared_ptr<Request>& request) {
     int waiting = Request::pending;
-    const bool ours = request->stage_.compare_exchange_strong(waiting, Request::started) || waiting == Request::started;
+    const bool ours = request->state_.compare_exchange_strong(waiting, Request::started) || waiting == Request::started;
     if (!ours) {
       settled_.push_back(request);
     }
@@ -252,28 +252,17 @@ bool Engine::Thread::failed(Batch& batch, const SqlFailure& failure, bool commit
   return true;
 }
 
-// One unreadable message must not stop the others; when not even that can be told, all of it stops, loudly.
-bool Engine::Thread::set_aside(Batch& batch, const DamagedRow& row) {
+void Engine::Thread::set_aside(const DamagedRow& row) {
   store_->rollback();
   try {
-    DamagedRow found = row;
-    if (found.key == 0) {
-      store_->begin(false);
-      found.key = store_->find_damaged();
-      store_->rollback();
-    }
     store_->begin(true);
-    store_->set_aside(found, wall_ms());
+    store_->set_aside(row.key, wall_ms());
     store_->commit();
-    return false;
   } catch (const SqlFailure& failure) {
     store_->rollback();
-    if (failure.busy()) {
-      return false;
+    if (!failure.busy()) {
+      store_.reset();
     }
-    store_.reset();
-    settle(batch, Fate::undone, explain(failure, engine_.path_));
-    return true;
   }
 }
 
@@ -291,9 +280,8 @@ void Engine::Thread::drop_expired(Batch& batch) {
     stopping = stopping_;
   }
   Batch late;
-  const Time now = clock_.now();
   std::erase_if(batch, [&](const std::shared_ptr<Request>& request) {
-    const bool gone = stopping || request->deadline.passed(now);
+    const bool gone = stopping || request->deadline.passed(clock_.now());
     if (gone) {
       late.push_back(request);
     }

@@ -33,7 +33,7 @@ Result<std::string> resolved(const std::string& path) {
     return std::string(full);
   }
   if (errno != ENOENT) {
-    return Error{Code::invalid, "queue file " + path + ": " + reason(errno) + ". Give the path of a file, such as orders.db"};
+    return Error{Code::denied, "queue file " + path + ": " + reason(errno)};
   }
   struct stat link {};
   if (::lstat(path.c_str(), &link) == 0) {
