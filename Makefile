@@ -69,6 +69,7 @@ seeds: ## runs the simulation with SEEDS=10000 different seeds
 	@$(call configure,seeds)
 	@ninja -C build/seeds -j $(JOBS) sim_seeds
 	@python3 tools/counted.py seeds $(RESULTS)/seeds -- build/seeds/sim_seeds --seeds $(SEEDS)
+	@python3 tools/counted.py planted-bugs $(RESULTS)/seeds -- build/seeds/sim_seeds --bug all
 
 fuzz: ## runs every fuzzer for SECONDS=30, two at a time
 	@tools/setup test

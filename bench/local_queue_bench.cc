@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // links: queue_local queue aio base model
-// The local queue beside what it stands on: bare SQLite commits of the same grouping, and the disk's own sync rate, all in
-// one run and interleaved, so that a noisy machine is noisy for both. Then how receive grows with the backlog.
+// The local queue beside what it stands on: bare SQLite commits of the same grouping, and the disk's own sync rate, all
+// in one run and interleaved, so that a noisy machine is noisy for both. Then how receive grows with the backlog.
 //
 //   local_queue_bench [--dir DIR] [--waiting N]      (default: the current folder, 1000000)
 #include <fcntl.h>
@@ -149,8 +149,12 @@ struct Queue {
   Task<void> publish(int group, std::string body) {
     std::vector<Message> batch;
     for (int i = 0; i < group; ++i) {
-      batch.push_back(Message{.id = fmt::format("m{:012}", next++), .body = body, .headers = {}, .type = {},
-                              .priority = 0, .published_at = {}});
+      batch.push_back(Message{.id = fmt::format("m{:012}", next++),
+                              .body = body,
+                              .headers = {},
+                              .type = {},
+                              .priority = 0,
+                              .published_at = {}});
     }
     const Deadline deadline = world.clock.in(60s);
     const auto answers = co_await publisher->publish(std::move(batch), deadline);

@@ -51,7 +51,7 @@ class Story {
   void forget_what_is_not_needed();
 
   Ask ask_;
-  std::string pool_line_;      // the spec in force at the first entry
+  std::string pool_line_;  // the spec in force at the first entry
   std::string latest_pool_line_;
   std::deque<Entry> entries_;  // from a state line on
   std::size_t ticks_ = 0;      // among them

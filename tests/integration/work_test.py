@@ -168,7 +168,7 @@ def _(box):
 @test("what is wrong with the flags is said, and no message taken")
 def _(box):
     box.sluice("publish", *QUICK, "--count", 1, exit=0)
-    for args, says in [([], "--exec PROGRAM, --http URL or --simulate"), 
+    for args, says in [([], "--exec PROGRAM, --http URL or --simulate"),
                        (["--simulate", "1s", "--exec", "x"], "one is enough"),
                        (["--simulate", "1s", "--", "x"], "arguments of --exec"), (["--http", "ftp://x"], "http"),
                        (["--simulate", "1"], "a duration"), (["--simulate", "1s", "--concurrency", "0"], "1 to 1000"),

@@ -31,11 +31,17 @@ struct CheckedFile {
   bool written;
 };
 
-sqlite3_file* below(sqlite3_file* file) { return reinterpret_cast<sqlite3_file*>(reinterpret_cast<CheckedFile*>(file) + 1); }
-CheckedFile& checked(sqlite3_file* file) { return *reinterpret_cast<CheckedFile*>(file); }
+sqlite3_file* below(sqlite3_file* file) {
+  return reinterpret_cast<sqlite3_file*>(reinterpret_cast<CheckedFile*>(file) + 1);
+}
+CheckedFile& checked(sqlite3_file* file) {
+  return *reinterpret_cast<CheckedFile*>(file);
+}
 
 // Whole pages are powers of two from 512 on; everything else SQLite reads and writes is headers, numbers or zeros.
-bool is_page(int amount) { return amount >= 512 && std::has_single_bit(static_cast<unsigned>(amount)); }
+bool is_page(int amount) {
+  return amount >= 512 && std::has_single_bit(static_cast<unsigned>(amount));
+}
 
 std::uint64_t page_sum(unsigned number, const char* page, int amount) {
   return checksum(number, std::string_view(page, static_cast<std::size_t>(amount - page_reserve)));
@@ -55,7 +61,9 @@ int check_page(unsigned number, const char* page, int amount) {
   return SQLITE_IOERR_DATA;
 }
 
-int file_close(sqlite3_file* file) { return below(file)->pMethods->xClose(below(file)); }
+int file_close(sqlite3_file* file) {
+  return below(file)->pMethods->xClose(below(file));
+}
 
 int file_read(sqlite3_file* file, void* into, int amount, sqlite3_int64 offset) {
   const int rc = below(file)->pMethods->xRead(below(file), into, amount, offset);
@@ -74,8 +82,8 @@ int file_read(sqlite3_file* file, void* into, int amount, sqlite3_int64 offset) 
     const bool whole = is_page(amount) && offset % amount == 0;
     return whole ? check_page(static_cast<unsigned>(offset / amount) + 1, bytes, amount) : SQLITE_OK;
   }
-  // Only a journal that somebody else left: what this connection wrote itself may be followed by the stale records of an older
-  // transaction, which SQLite tells apart by their nonce and this layer cannot.
+  // Only a journal that somebody else left: what this connection wrote itself may be followed by the stale records of
+  // an older transaction, which SQLite tells apart by their nonce and this layer cannot.
   if (self.written) {
     return SQLITE_OK;
   }
@@ -96,31 +104,62 @@ int file_write(sqlite3_file* file, const void* from, int amount, sqlite3_int64 o
   if (checked(file).role != Role::database || !is_page(amount) || offset % amount != 0) {
     return below(file)->pMethods->xWrite(below(file), from, amount, offset);
   }
-  // Into SQLite's own page, not a copy: the page stays in its cache, and its journal must get it with the right checksum.
-  // SQLite leaves the reserved bytes to us (https://sqlite.org/cksumvfs.html does the same).
+  // Into SQLite's own page, not a copy: the page stays in its cache, and its journal must get it with the right
+  // checksum. SQLite leaves the reserved bytes to us (https://sqlite.org/cksumvfs.html does the same).
   char* const page = static_cast<char*>(const_cast<void*>(from));
   const std::uint64_t sum = page_sum(static_cast<unsigned>(offset / amount) + 1, page, amount);
   std::memcpy(page + amount - page_reserve, &sum, page_reserve);
   return below(file)->pMethods->xWrite(below(file), page, amount, offset);
 }
 
-int file_truncate(sqlite3_file* f, sqlite3_int64 n) { return below(f)->pMethods->xTruncate(below(f), n); }
-int file_sync(sqlite3_file* f, int flags) { return below(f)->pMethods->xSync(below(f), flags); }
-int file_size(sqlite3_file* f, sqlite3_int64* n) { return below(f)->pMethods->xFileSize(below(f), n); }
-int file_lock(sqlite3_file* f, int level) { return below(f)->pMethods->xLock(below(f), level); }
-int file_unlock(sqlite3_file* f, int level) { return below(f)->pMethods->xUnlock(below(f), level); }
-int file_reserved(sqlite3_file* f, int* held) { return below(f)->pMethods->xCheckReservedLock(below(f), held); }
-int file_control(sqlite3_file* f, int op, void* arg) { return below(f)->pMethods->xFileControl(below(f), op, arg); }
-int file_sector(sqlite3_file* f) { return below(f)->pMethods->xSectorSize(below(f)); }
-int file_traits(sqlite3_file* f) { return below(f)->pMethods->xDeviceCharacteristics(below(f)); }
+int file_truncate(sqlite3_file* f, sqlite3_int64 n) {
+  return below(f)->pMethods->xTruncate(below(f), n);
+}
+int file_sync(sqlite3_file* f, int flags) {
+  return below(f)->pMethods->xSync(below(f), flags);
+}
+int file_size(sqlite3_file* f, sqlite3_int64* n) {
+  return below(f)->pMethods->xFileSize(below(f), n);
+}
+int file_lock(sqlite3_file* f, int level) {
+  return below(f)->pMethods->xLock(below(f), level);
+}
+int file_unlock(sqlite3_file* f, int level) {
+  return below(f)->pMethods->xUnlock(below(f), level);
+}
+int file_reserved(sqlite3_file* f, int* held) {
+  return below(f)->pMethods->xCheckReservedLock(below(f), held);
+}
+int file_control(sqlite3_file* f, int op, void* arg) {
+  return below(f)->pMethods->xFileControl(below(f), op, arg);
+}
+int file_sector(sqlite3_file* f) {
+  return below(f)->pMethods->xSectorSize(below(f));
+}
+int file_traits(sqlite3_file* f) {
+  return below(f)->pMethods->xDeviceCharacteristics(below(f));
+}
 
 // Version 1: no shared memory and no memory maps, through which pages would come unchecked.
-const sqlite3_io_methods methods{.iVersion = 1, .xClose = file_close, .xRead = file_read, .xWrite = file_write,
-                                 .xTruncate = file_truncate, .xSync = file_sync, .xFileSize = file_size,
-                                 .xLock = file_lock, .xUnlock = file_unlock, .xCheckReservedLock = file_reserved,
-                                 .xFileControl = file_control, .xSectorSize = file_sector,
-                                 .xDeviceCharacteristics = file_traits, .xShmMap = nullptr, .xShmLock = nullptr,
-                                 .xShmBarrier = nullptr, .xShmUnmap = nullptr, .xFetch = nullptr, .xUnfetch = nullptr};
+const sqlite3_io_methods methods{.iVersion = 1,
+                                 .xClose = file_close,
+                                 .xRead = file_read,
+                                 .xWrite = file_write,
+                                 .xTruncate = file_truncate,
+                                 .xSync = file_sync,
+                                 .xFileSize = file_size,
+                                 .xLock = file_lock,
+                                 .xUnlock = file_unlock,
+                                 .xCheckReservedLock = file_reserved,
+                                 .xFileControl = file_control,
+                                 .xSectorSize = file_sector,
+                                 .xDeviceCharacteristics = file_traits,
+                                 .xShmMap = nullptr,
+                                 .xShmLock = nullptr,
+                                 .xShmBarrier = nullptr,
+                                 .xShmUnmap = nullptr,
+                                 .xFetch = nullptr,
+                                 .xUnfetch = nullptr};
 
 int vfs_open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags, int* out_flags) {
   auto* const lower = static_cast<sqlite3_vfs*>(vfs->pAppData);
@@ -143,7 +182,9 @@ struct Layer {
   sqlite3_vfs vfs;
 };
 
-sqlite3_vfs* lower_of(sqlite3_vfs* vfs) { return static_cast<sqlite3_vfs*>(vfs->pAppData); }
+sqlite3_vfs* lower_of(sqlite3_vfs* vfs) {
+  return static_cast<sqlite3_vfs*>(vfs->pAppData);
+}
 
 std::unique_ptr<Layer> make_layer(sqlite3_vfs* lower) {
   auto layer = std::make_unique<Layer>();
@@ -191,6 +232,8 @@ std::string checked_vfs(const char* base) {
   return layer->name;
 }
 
-unsigned take_damaged_page() { return std::exchange(damaged_page, 0); }
+unsigned take_damaged_page() {
+  return std::exchange(damaged_page, 0);
+}
 
 }  // namespace sluice::queue::local

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A 64-bit checksum against damage, not against malice. Every step is a bijection of the state, so a change confined to one
-// 8-byte word is always noticed, and any other with probability 1 - 2^-64. Not CRC32C: 32 bits are few for a whole disk's
-// life, and this needs no instruction set. Part of the file format: never change it under the same format version.
+// A 64-bit checksum against damage, not against malice. Every step is a bijection of the state, so a change confined to
+// one 8-byte word is always noticed, and any other with probability 1 - 2^-64. Not CRC32C: 32 bits are few for a whole
+// disk's life, and this needs no instruction set. Part of the file format: never change it under the same format
+// version.
 #include <bit>
 #include <cstdint>
 #include <cstring>

@@ -45,7 +45,9 @@ struct Reader {
   std::string text() { return std::string(bytes(number(4))); }
 };
 
-std::uint64_t sum_of(std::string_view id, std::string_view rest) { return checksum(checksum(0, id), rest); }
+std::uint64_t sum_of(std::string_view id, std::string_view rest) {
+  return checksum(checksum(0, id), rest);
+}
 
 }  // namespace
 

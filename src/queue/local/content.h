@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The bytes a message is stored as: checksum, length-prefixed fields, body. Apart from the database, so that a test can feed
-// it any bytes.
+// The bytes a message is stored as: checksum, length-prefixed fields, body. Apart from the database, so that a test can
+// feed it any bytes.
 #include <cstdint>
 #include <optional>
 #include <string>

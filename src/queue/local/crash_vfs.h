@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// For tests: an SQLite VFS over the system's that writes down every change to a queue file and its journal, so that a test
-// can build each state a power cut may leave behind, and that fails on request. One test at a time uses it.
+// For tests: an SQLite VFS over the system's that writes down every change to a queue file and its journal, so that a
+// test can build each state a power cut may leave behind, and that fails on request. One test at a time uses it.
 #include <sqlite3.h>
 
 #include <algorithm>
@@ -70,7 +70,9 @@ struct File {
   bool journal;
 };
 
-inline sqlite3_file* below(sqlite3_file* f) { return reinterpret_cast<sqlite3_file*>(reinterpret_cast<File*>(f) + 1); }
+inline sqlite3_file* below(sqlite3_file* f) {
+  return reinterpret_cast<sqlite3_file*>(reinterpret_cast<File*>(f) + 1);
+}
 
 inline int meet(sqlite3_file* f, Change change) {
   const File& self = *reinterpret_cast<File*>(f);
@@ -83,7 +85,9 @@ inline const sqlite3_io_methods& methods() {
     sqlite3_io_methods m{};
     m.iVersion = 1;
     m.xClose = [](sqlite3_file* f) { return below(f)->pMethods->xClose(below(f)); };
-    m.xRead = [](sqlite3_file* f, void* p, int n, sqlite3_int64 at) { return below(f)->pMethods->xRead(below(f), p, n, at); };
+    m.xRead = [](sqlite3_file* f, void* p, int n, sqlite3_int64 at) {
+      return below(f)->pMethods->xRead(below(f), p, n, at);
+    };
     m.xWrite = [](sqlite3_file* f, const void* p, int n, sqlite3_int64 at) {
       const auto size = static_cast<std::size_t>(n);
       const int rc = meet(f, Change{Change::Kind::write, false, at, std::string(static_cast<const char*>(p), size)});
@@ -93,12 +97,18 @@ inline const sqlite3_io_methods& methods() {
       const int rc = meet(f, Change{Change::Kind::truncate, false, n, {}});
       return rc != SQLITE_OK ? SQLITE_IOERR_TRUNCATE : below(f)->pMethods->xTruncate(below(f), n);
     };
-    m.xSync = [](sqlite3_file* f, int) { return meet(f, Change{Change::Kind::sync, false, 0, {}}); };  // no need for a disk
+    m.xSync = [](sqlite3_file* f, int) {
+      return meet(f, Change{Change::Kind::sync, false, 0, {}});
+    };  // no need for a disk
     m.xFileSize = [](sqlite3_file* f, sqlite3_int64* n) { return below(f)->pMethods->xFileSize(below(f), n); };
     m.xLock = [](sqlite3_file* f, int level) { return below(f)->pMethods->xLock(below(f), level); };
     m.xUnlock = [](sqlite3_file* f, int level) { return below(f)->pMethods->xUnlock(below(f), level); };
-    m.xCheckReservedLock = [](sqlite3_file* f, int* out) { return below(f)->pMethods->xCheckReservedLock(below(f), out); };
-    m.xFileControl = [](sqlite3_file* f, int op, void* arg) { return below(f)->pMethods->xFileControl(below(f), op, arg); };
+    m.xCheckReservedLock = [](sqlite3_file* f, int* out) {
+      return below(f)->pMethods->xCheckReservedLock(below(f), out);
+    };
+    m.xFileControl = [](sqlite3_file* f, int op, void* arg) {
+      return below(f)->pMethods->xFileControl(below(f), op, arg);
+    };
     m.xSectorSize = [](sqlite3_file*) { return 512; };
     m.xDeviceCharacteristics = [](sqlite3_file*) { return 0; };  // promises nothing: the most careful SQLite
     return m;
@@ -181,8 +191,9 @@ struct Disk {
   }
 };
 
-// What the disk may hold after a power cut behind the first `cut` changes: everything that was synced, and of the rest any
-// part, down to sectors of the last write. All of it, none, each one missing, each one alone, and `samples` random parts.
+// What the disk may hold after a power cut behind the first `cut` changes: everything that was synced, and of the rest
+// any part, down to sectors of the last write. All of it, none, each one missing, each one alone, and `samples` random
+// parts.
 inline std::vector<Disk> after_power_cut(const Disk& start, const std::vector<Change>& changes, std::size_t cut,
                                          Random& random, int samples) {
   std::vector<std::size_t> loose;  // not synced yet

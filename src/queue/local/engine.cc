@@ -8,8 +8,13 @@
 namespace sluice::queue::local {
 
 Engine::Engine(aio::Loop& loop, aio::Clock& clock, Random& random, std::string path, EngineOptions options)
-    : clock_(clock), path_(std::move(path)), options_(std::move(options)), ready_(clock), room_(clock),
-      self_(std::make_shared<Engine*>(this)), thread_(std::make_unique<Thread>(*this, loop, random.next())) {
+    : clock_(clock),
+      path_(std::move(path)),
+      options_(std::move(options)),
+      ready_(clock),
+      room_(clock),
+      self_(std::make_shared<Engine*>(this)),
+      thread_(std::make_unique<Thread>(*this, loop, random.next())) {
   thread_->thread = std::thread([thread = thread_.get()] { thread->main(); });
 }
 
@@ -63,7 +68,8 @@ aio::Task<Verdict> Engine::ask(std::shared_ptr<Request> request) {
     co_return request->verdict_;
   }
   if (request->state_.load() == Request::started) {
-    late = Verdict{Fate::unknown, Error{Code::retry, "queue file " + path_ + ": the deadline came while it was written"}};
+    late =
+        Verdict{Fate::unknown, Error{Code::retry, "queue file " + path_ + ": the deadline came while it was written"}};
   }
   co_return late;
 }
@@ -86,7 +92,11 @@ void Engine::completed(const std::vector<std::shared_ptr<Request>>& requests, bo
   }
 }
 
-Engine::Watching::Watching(Engine& engine) : engine_(engine) { engine_.thread_->watch(+1); }
-Engine::Watching::~Watching() { engine_.thread_->watch(-1); }
+Engine::Watching::Watching(Engine& engine) : engine_(engine) {
+  engine_.thread_->watch(+1);
+}
+Engine::Watching::~Watching() {
+  engine_.thread_->watch(-1);
+}
 
 }  // namespace sluice::queue::local

@@ -2,11 +2,12 @@
 #pragma once
 // The one thread that talks to SQLite, and the bounded channel to it.
 //
-//   loop: ask() --> channel --> thread: takes all that waits, one transaction, one commit --> Loop::post --> loop: answer
+//   loop: ask() --> channel --> thread: takes all that waits, one transaction, one commit --> Loop::post --> loop:
+//   answer
 //
-// A request that waits is `pending`, one inside a transaction `started`: at its deadline the first is withdrawn (nothing was
-// done), of the second nobody knows. While receivers wait, the thread also watches the file for commits of other processes,
-// for delays that end and for workers that died.
+// A request that waits is `pending`, one inside a transaction `started`: at its deadline the first is withdrawn
+// (nothing was done), of the second nobody knows. While receivers wait, the thread also watches the file for commits of
+// other processes, for delays that end and for workers that died.
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -43,17 +44,17 @@ class Request {
   virtual void answered(Fate) {}
 
   aio::Deadline deadline;
-  bool writes = true;         // false: runs in a reading transaction unless something else writes
-  bool claims = false;        // takes messages: worth a writing transaction when some are ready
-  std::size_t bytes = 0;      // of bodies, for the channel's limit
+  bool writes = true;     // false: runs in a reading transaction unless something else writes
+  bool claims = false;    // takes messages: worth a writing transaction when some are ready
+  std::size_t bytes = 0;  // of bodies, for the channel's limit
 
  private:
   friend class Engine;
   enum State { pending, started, withdrawn };
   std::atomic<int> state_ = pending;
-  Verdict verdict_;                      // the thread's until it is posted, then the loop's
-  bool answered_ = false;                // loop only
-  std::optional<aio::Resumer> waiter_;   // loop only
+  Verdict verdict_;                     // the thread's until it is posted, then the loop's
+  bool answered_ = false;               // loop only
+  std::optional<aio::Resumer> waiter_;  // loop only
 };
 
 // A request that is a function and leaves a value.
@@ -67,7 +68,7 @@ class Question final : public Request {
       on_loop(fate, answer);
     }
   }
-  std::optional<T> answer;  // once ask() said Fate::done
+  std::optional<T> answer;                               // once ask() said Fate::done
   std::function<void(Fate, std::optional<T>&)> on_loop;  // also when nobody waits for it any more
 
  private:
@@ -77,7 +78,7 @@ class Question final : public Request {
 struct EngineOptions {
   bool create = true;
   std::string vfs;
-  std::size_t requests_max = 1024;       // in the channel; more wait in ask()
+  std::size_t requests_max = 1024;  // in the channel; more wait in ask()
   std::size_t bytes_max = 64U << 20U;
   Duration look_every = std::chrono::milliseconds{250};
 };

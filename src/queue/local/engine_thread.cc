@@ -31,7 +31,11 @@ struct Moved {};
 }  // namespace
 
 Engine::Thread::Thread(Engine& engine, aio::Loop& loop, std::uint64_t seed)
-    : engine_(engine), loop_(loop), clock_(engine.clock_), random_(seed), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : engine_(engine),
+      loop_(loop),
+      clock_(engine.clock_),
+      random_(seed),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   store_options_.create = engine.options_.create;
   store_options_.vfs = engine.options_.vfs;
   store_options_.busy = [this](int) { return pause(); };
@@ -106,7 +110,8 @@ void Engine::Thread::wait() {
     }
     if (watchers_ > 0) {
       fds[1].fd = events_.get();
-      timeout_ms = static_cast<int>(to_ms(std::max(Duration{0}, next_look_ - clock_.now()) + std::chrono::microseconds{999}));
+      timeout_ms =
+          static_cast<int>(to_ms(std::max(Duration{0}, next_look_ - clock_.now()) + std::chrono::microseconds{999}));
     }
   }
   ::poll(fds.data(), fds.size(), timeout_ms);
@@ -158,8 +163,9 @@ bool Engine::Thread::transact(Batch& batch) {
     settled = false;
   } catch (const Moved&) {
     store_.reset();
-    settle(batch, Fate::undone, Error{Code::gone, "queue file " + engine_.path_ + " was removed or replaced while in use; " +
-                                                      "it is opened, or made, anew at the next try"});
+    settle(batch, Fate::undone,
+           Error{Code::gone, "queue file " + engine_.path_ + " was removed or replaced while in use; " +
+                                 "it is opened, or made, anew at the next try"});
   } catch (const SqlFailure& failure) {
     settled = failed(batch, failure, committing);
   }
@@ -237,8 +243,9 @@ bool Engine::Thread::failed(Batch& batch, const SqlFailure& failure, bool commit
   if (failure.busy()) {
     return batch.empty();  // tried again until the deadlines come
   }
-  // Whatever it was, this connection is not used again: after a failed sync the kernel may have dropped the dirty pages, and
-  // syncing once more would only pretend. The next one starts from the file, rolling back what its journal says.
+  // Whatever it was, this connection is not used again: after a failed sync the kernel may have dropped the dirty
+  // pages, and syncing once more would only pretend. The next one starts from the file, rolling back what its journal
+  // says.
   store_.reset();
   const bool cut_off = committing && !never_happened(lost);
   if (failure.full() && !cut_off && batch.size() > 1) {
@@ -287,8 +294,9 @@ void Engine::Thread::drop_expired(Batch& batch) {
     }
     return gone;
   });
-  settle(late, Fate::undone, Error{Code::retry, "queue file " + engine_.path_ + ": the deadline came before it could be " +
-                                                    "locked, nothing was done"});
+  settle(late, Fate::undone,
+         Error{Code::retry,
+               "queue file " + engine_.path_ + ": the deadline came before it could be " + "locked, nothing was done"});
 }
 
 // While receivers wait: has anything become ready, by another process, by time or by a death?

@@ -19,8 +19,8 @@ struct Inspected {
   std::string path;  // absolute, links resolved: locks and side files must be the same for every name of the file
 };
 
-// Refused with Code::invalid or Code::denied: a missing folder, a network filesystem, anything but a regular file, one this
-// user cannot write. Never opens the file: closing it would drop the POSIX locks that this process holds on it.
+// Refused with Code::invalid or Code::denied: a missing folder, a network filesystem, anything but a regular file, one
+// this user cannot write. Never opens the file: closing it would drop the POSIX locks that this process holds on it.
 [[nodiscard]] Result<Inspected> inspect(const std::string& path);
 
 // Judges the first `header_bytes` of the file, or all there is of it. Refused: empty, foreign, cut off, another format.

@@ -38,7 +38,8 @@ std::string refusal(const Message& message, std::size_t body_max) {
 
 class LocalPublisher final : public Publisher {
  public:
-  LocalPublisher(std::shared_ptr<Engine> engine, std::size_t body_max) : engine_(std::move(engine)), body_max_(body_max) {}
+  LocalPublisher(std::shared_ptr<Engine> engine, std::size_t body_max)
+      : engine_(std::move(engine)), body_max_(body_max) {}
 
   Task<std::vector<Published>> publish(std::vector<Message> batch, Deadline deadline) override {
     std::vector<Published> answers(batch.size());
@@ -82,9 +83,12 @@ class LocalPublisher final : public Publisher {
  private:
   static Published told(const Verdict& verdict) {
     switch (verdict.fate) {
-      case Fate::done: return Published{.state = PublishState::confirmed, .why = {}};
-      case Fate::undone: return Published{.state = PublishState::failed, .why = verdict.error.what};
-      case Fate::unknown: break;
+      case Fate::done:
+        return Published{.state = PublishState::confirmed, .why = {}};
+      case Fate::undone:
+        return Published{.state = PublishState::failed, .why = verdict.error.what};
+      case Fate::unknown:
+        break;
     }
     return Published{.state = PublishState::unknown, .why = verdict.error.what};
   }
@@ -169,13 +173,18 @@ Task<Result<std::unique_ptr<LocalQueue>>> LocalQueue::open(aio::Loop& loop, aio:
   co_return std::unique_ptr<LocalQueue>(new LocalQueue(std::move(engine), std::move(options)));
 }
 
-std::unique_ptr<Publisher> LocalQueue::publisher() { return std::make_unique<LocalPublisher>(engine_, options_.body_max); }
+std::unique_ptr<Publisher> LocalQueue::publisher() {
+  return std::make_unique<LocalPublisher>(engine_, options_.body_max);
+}
 std::unique_ptr<Receiver> LocalQueue::receiver(std::string who) {
   return std::make_unique<LocalReceiver>(engine_, std::move(who));
 }
-std::unique_ptr<BacklogSource> LocalQueue::source() { return std::make_unique<LocalSource>(engine_); }
+std::unique_ptr<BacklogSource> LocalQueue::source() {
+  return std::make_unique<LocalSource>(engine_);
+}
 
-Task<Result<std::vector<DeadLetter>>> LocalQueue::dead_letters(std::int64_t after, std::size_t limit, Deadline deadline) {
+Task<Result<std::vector<DeadLetter>>> LocalQueue::dead_letters(std::int64_t after, std::size_t limit,
+                                                               Deadline deadline) {
   const auto work = [after, limit](Store& store, std::int64_t) {
     return store.dead(after, static_cast<std::int64_t>(limit));
   };
@@ -188,8 +197,12 @@ Task<Result<std::vector<DeadLetter>>> LocalQueue::dead_letters(std::int64_t afte
   }
   std::vector<DeadLetter> out;
   for (DeadRow& row : *question->answer) {
-    out.push_back(DeadLetter{.n = row.n, .id = std::move(row.id), .cause = row.cause, .attempts = row.attempts,
-                             .why = std::move(row.why), .who = std::move(row.who),
+    out.push_back(DeadLetter{.n = row.n,
+                             .id = std::move(row.id),
+                             .cause = row.cause,
+                             .attempts = row.attempts,
+                             .why = std::move(row.why),
+                             .who = std::move(row.who),
                              .at = WallTime{std::chrono::milliseconds{row.at_ms}}});
   }
   co_return out;

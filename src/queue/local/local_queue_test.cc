@@ -62,6 +62,7 @@ class LocalRig final : public conformance::Rig {
 
 namespace sluice::queue::conformance {
 INSTANTIATE_TEST_SUITE_P(Local, QueueConformance,
-                         testing::Values(Maker{.name = "file", .make = [] { return std::make_unique<local::LocalRig>(); }}),
+                         testing::Values(Maker{.name = "file",
+                                               .make = [] { return std::make_unique<local::LocalRig>(); }}),
                          [](const auto& info) { return info.param.name; });
 }  // namespace sluice::queue::conformance

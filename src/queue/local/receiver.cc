@@ -18,11 +18,14 @@ constexpr Duration claim_patience = std::chrono::milliseconds{500};
 constexpr std::size_t claim_max = 4096;
 
 Error not_held(Tag tag) {
-  return Error{Code::gone, "delivery " + std::to_string(tag) + " is not held here: settled, or given to another worker"};
+  return Error{Code::gone,
+               "delivery " + std::to_string(tag) + " is not held here: settled, or given to another worker"};
 }
 
 // Awaiting anything throws when the caller was cancelled; this is the cheapest anything.
-Task<void> unless_cancelled() { co_return; }
+Task<void> unless_cancelled() {
+  co_return;
+}
 
 struct Registered {
   std::int64_t owner = 0;
@@ -149,8 +152,11 @@ std::vector<Delivery> LocalReceiver::hand_out(std::size_t max) {
     state_->held.emplace(tag, Held{.delivery = taken.delivery, .slot = slot});
     // A wall clock that was set back must not make a negative wait.
     const std::int64_t waited_ms = std::max<std::int64_t>(0, wall.time_since_epoch().count() - taken.since_ms);
-    out.push_back(Delivery{.message = std::move(taken.message), .tag = tag, .attempts = taken.attempts,
-                           .cause = taken.cause, .waited = std::chrono::milliseconds{waited_ms}});
+    out.push_back(Delivery{.message = std::move(taken.message),
+                           .tag = tag,
+                           .attempts = taken.attempts,
+                           .cause = taken.cause,
+                           .waited = std::chrono::milliseconds{waited_ms}});
     state_->arrived.pop_front();
   }
   return out;
@@ -165,11 +171,15 @@ Result<void> LocalReceiver::note(Tag tag, Progress progress) {
   return state_->sidecar->note(found->second.slot, found->second.delivery, progress);
 }
 
-Task<Result<void>> LocalReceiver::begin(Tag tag, Deadline) { co_return note(tag, Progress::begun); }
+Task<Result<void>> LocalReceiver::begin(Tag tag, Deadline) {
+  co_return note(tag, Progress::begun);
+}
 
-// A note that cannot be written means a redelivery says "crash" instead of "ack unknown"; the acknowledgement that follows
-// meets the same disk and reports it.
-void LocalReceiver::finished(Tag tag) { (void)note(tag, Progress::finished).has_value(); }
+// A note that cannot be written means a redelivery says "crash" instead of "ack unknown"; the acknowledgement that
+// follows meets the same disk and reports it.
+void LocalReceiver::finished(Tag tag) {
+  (void)note(tag, Progress::finished).has_value();
+}
 
 Task<Result<void>> LocalReceiver::settle(Tag tag, Settle settle, Deadline deadline) {
   const auto found = state_->held.find(tag);
@@ -204,7 +214,8 @@ Task<Result<void>> LocalReceiver::ack(Tag tag, Deadline deadline) {
   return settle(tag, Settle{.how = Settle::How::ack, .why = {}}, deadline);
 }
 Task<Result<void>> LocalReceiver::retry(Tag tag, Duration delay, Cause cause, std::string why, Deadline deadline) {
-  return settle(tag, Settle{.how = Settle::How::retry, .delay = delay, .cause = cause, .why = std::move(why)}, deadline);
+  return settle(tag, Settle{.how = Settle::How::retry, .delay = delay, .cause = cause, .why = std::move(why)},
+                deadline);
 }
 Task<Result<void>> LocalReceiver::requeue(Tag tag, Deadline deadline) {
   return settle(tag, Settle{.how = Settle::How::requeue, .why = {}}, deadline);
@@ -213,7 +224,9 @@ Task<Result<void>> LocalReceiver::dead_letter(Tag tag, Cause cause, std::string 
   return settle(tag, Settle{.how = Settle::How::dead_letter, .cause = cause, .why = std::move(why)}, deadline);
 }
 // No leases: the lock lives as long as the process.
-Task<Result<void>> LocalReceiver::extend(Tag, Deadline) { co_return Result<void>{}; }
+Task<Result<void>> LocalReceiver::extend(Tag, Deadline) {
+  co_return Result<void>{};
+}
 
 Task<Result<void>> LocalReceiver::cancel(Deadline deadline) {
   if (!state_->sidecar || std::exchange(state_->cancelled, true)) {

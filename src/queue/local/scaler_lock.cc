@@ -14,7 +14,9 @@ namespace sluice::queue::local {
 
 namespace {
 
-std::string reason(int error) { return std::strerror(error); }  // NOLINT(concurrency-mt-unsafe): glibc's is per thread
+std::string reason(int error) {
+  return std::strerror(error);
+}  // NOLINT(concurrency-mt-unsafe): glibc's is per thread
 
 std::string holder(int fd) {
   std::array<char, 512> text{};
@@ -35,7 +37,7 @@ Result<ScalerLock> ScalerLock::take(const std::string& queue_path, const std::st
   if (!fd) {
     return Error{Code::denied, "cannot open " + path + ": " + reason(errno)};
   }
-  struct flock whole {};
+  struct flock whole{};
   whole.l_type = F_WRLCK;
   whole.l_whence = SEEK_SET;
   if (::fcntl(fd.get(), F_OFD_SETLK, &whole) != 0) {

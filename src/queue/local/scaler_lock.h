@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// At most one scaler per queue file, for whatever pool: two would start workers for the same backlog twice. A lock of the
-// kernel on FILE-scaler.lock, so that it ends with the scaler however it ends; the text in the file only says who holds it.
+// At most one scaler per queue file, for whatever pool: two would start workers for the same backlog twice. A lock of
+// the kernel on FILE-scaler.lock, so that it ends with the scaler however it ends; the text in the file only says who
+// holds it.
 #include <string>
 
 #include "aio/fd.h"
@@ -12,7 +13,8 @@ namespace sluice::queue::local {
 
 class ScalerLock {
  public:
-  // Code::conflict, naming the holder's process, pool and start, while another one lives. The file stays when it is let go.
+  // Code::conflict, naming the holder's process, pool and start, while another one lives. The file stays when it is let
+  // go.
   [[nodiscard]] static Result<ScalerLock> take(const std::string& queue_path, const std::string& pool, WallTime now);
 
  private:

@@ -38,7 +38,9 @@ std::uint64_t sum_of(const T& record) {
   return checksum(1, std::string_view(reinterpret_cast<const char*>(&record), sizeof(T) - sizeof(record.sum)));
 }
 
-std::string reason(int error) { return std::strerror(error); }  // NOLINT(concurrency-mt-unsafe): glibc's is per thread
+std::string reason(int error) {
+  return std::strerror(error);
+}  // NOLINT(concurrency-mt-unsafe): glibc's is per thread
 
 std::array<char, 48> boot_id() {
   std::array<char, 48> out{};
@@ -51,7 +53,7 @@ std::array<char, 48> boot_id() {
 
 // True: ours now. An open file description holds it, so it works between two files opened by one process too.
 Result<bool> lock(int fd) {
-  struct flock whole {};
+  struct flock whole{};
   whole.l_type = F_WRLCK;
   whole.l_whence = SEEK_SET;
   if (::fcntl(fd, F_OFD_SETLK, &whole) == 0) {
@@ -65,8 +67,8 @@ Result<bool> lock(int fd) {
 
 // The name may have been removed, or made anew, between open and lock.
 bool still_named(int fd, const std::string& path) {
-  struct stat open {};
-  struct stat named {};
+  struct stat open{};
+  struct stat named{};
   return ::fstat(fd, &open) == 0 && ::stat(path.c_str(), &named) == 0 && open.st_ino == named.st_ino &&
          open.st_dev == named.st_dev;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Liveness without writes: each Receiver holds an exclusive lock on its own small file FILE-workers/N as long as its process
-// lives; the kernel lets go of it however the process dies. In the same file it notes which deliveries have begun and
-// finished, unsynced: that must survive the death of the process, which is what a page cache does, and a commit per message
-// would be far too slow. After the death of the machine the notes are not believed (another boot id).
+// Liveness without writes: each Receiver holds an exclusive lock on its own small file FILE-workers/N as long as its
+// process lives; the kernel lets go of it however the process dies. In the same file it notes which deliveries have
+// begun and finished, unsynced: that must survive the death of the process, which is what a page cache does, and a
+// commit per message would be far too slow. After the death of the machine the notes are not believed (another boot
+// id).
 #include <cstdint>
 #include <memory>
 #include <optional>

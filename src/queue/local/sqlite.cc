@@ -9,17 +9,25 @@ namespace sluice::queue::local {
 
 namespace {
 
-int primary(int code) { return code & 0xff; }
+int primary(int code) {
+  return code & 0xff;
+}
 
 }  // namespace
 
-bool SqlFailure::busy() const { return primary(code) == SQLITE_BUSY || primary(code) == SQLITE_LOCKED; }
-bool SqlFailure::full() const { return primary(code) == SQLITE_FULL; }
+bool SqlFailure::busy() const {
+  return primary(code) == SQLITE_BUSY || primary(code) == SQLITE_LOCKED;
+}
+bool SqlFailure::full() const {
+  return primary(code) == SQLITE_FULL;
+}
 bool SqlFailure::damaged() const {
   return primary(code) == SQLITE_CORRUPT || primary(code) == SQLITE_NOTADB || code == SQLITE_IOERR_DATA ||
          code == SQLITE_IOERR_CORRUPTFS || code == SQLITE_IOERR_SHORT_READ;
 }
-bool SqlFailure::fatal() const { return primary(code) == SQLITE_IOERR || damaged(); }
+bool SqlFailure::fatal() const {
+  return primary(code) == SQLITE_IOERR || damaged();
+}
 
 Error explain(const SqlFailure& failure, const std::string& path) {
   const std::string file = "queue file " + path;
@@ -29,7 +37,8 @@ Error explain(const SqlFailure& failure, const std::string& path) {
   if (failure.damaged()) {
     const std::string where =
         failure.damaged_page != 0 ? " (page " + std::to_string(failure.damaged_page) + " fails its checksum)" : "";
-    return Error{Code::invalid, file + " is damaged" + where + ": nothing is read from it. Restore it from a backup, or " +
+    return Error{Code::invalid, file + " is damaged" + where +
+                                    ": nothing is read from it. Restore it from a backup, or " +
                                     "move it away and save what is readable with: sqlite3 " + path + " .recover"};
   }
   switch (primary(failure.code)) {
@@ -39,8 +48,9 @@ Error explain(const SqlFailure& failure, const std::string& path) {
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-      return Error{Code::denied, file + " cannot be written (read-only file, folder or filesystem): make the file and its " +
-                                     "folder writable for this user"};
+      return Error{Code::denied,
+                   file + " cannot be written (read-only file, folder or filesystem): make the file and its " +
+                       "folder writable for this user"};
     case SQLITE_CANTOPEN:
       return Error{Code::denied, file + ": it or its journal " + path + "-journal cannot be opened (" + failure.what +
                                      "): check that the folder exists and is writable, and the limit of open files"};
@@ -54,7 +64,9 @@ Error explain(const SqlFailure& failure, const std::string& path) {
   }
 }
 
-void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
+  sqlite3_finalize(statement);
+}
 
 Statement::Statement(Db& db, const char* sql) : db_(&db) {
   sqlite3_stmt* raw = nullptr;
@@ -65,7 +77,9 @@ Statement::Statement(Db& db, const char* sql) : db_(&db) {
   }
 }
 
-void Statement::put(int at, std::int64_t value) { sqlite3_bind_int64(statement_.get(), at, value); }
+void Statement::put(int at, std::int64_t value) {
+  sqlite3_bind_int64(statement_.get(), at, value);
+}
 void Statement::put(int at, std::string_view bytes) {
   // A null pointer would bind NULL; an empty blob is not NULL.
   const char* data = bytes.data() != nullptr ? bytes.data() : "";
@@ -96,18 +110,25 @@ int Statement::run() {
   return sqlite3_changes(db_->handle());
 }
 
-void Statement::reset() { sqlite3_reset(statement_.get()); }
+void Statement::reset() {
+  sqlite3_reset(statement_.get());
+}
 
-std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }
+std::int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_.get(), column);
+}
 std::string_view Statement::bytes(int column) const {
   const void* data = sqlite3_column_blob(statement_.get(), column);
   const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column));
   return data == nullptr ? std::string_view{} : std::string_view(static_cast<const char*>(data), size);
 }
-bool Statement::null(int column) const { return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL; }
+bool Statement::null(int column) const {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
 
 Db::Db(const std::string& path, const std::string& vfs, bool create) {
-  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | (create ? SQLITE_OPEN_CREATE : 0);
+  const int flags =
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | (create ? SQLITE_OPEN_CREATE : 0);
   const int rc = sqlite3_open_v2(path.c_str(), &db_, flags, vfs.c_str());
   if (rc != SQLITE_OK) {
     SqlFailure failure{rc, db_ != nullptr ? sqlite3_errmsg(db_) : sqlite3_errstr(rc), 0};
@@ -118,12 +139,13 @@ Db::Db(const std::string& path, const std::string& vfs, bool create) {
   sqlite3_file_control(db_, nullptr, SQLITE_FCNTL_RESERVE_BYTES, &reserve);
 }
 
-Db::~Db() { sqlite3_close_v2(db_); }
+Db::~Db() {
+  sqlite3_close_v2(db_);
+}
 
 void Db::on_busy(std::function<bool(int tries)> wait) {
   busy_ = std::move(wait);
-  sqlite3_busy_handler(
-      db_, [](void* self, int tries) { return static_cast<Db*>(self)->busy_(tries) ? 1 : 0; }, this);
+  sqlite3_busy_handler(db_, [](void* self, int tries) { return static_cast<Db*>(self)->busy_(tries) ? 1 : 0; }, this);
 }
 
 void Db::exec(const char* sql) {
@@ -149,9 +171,13 @@ bool Db::moved() {
   return sqlite3_file_control(db_, nullptr, SQLITE_FCNTL_HAS_MOVED, &gone) == SQLITE_OK && gone != 0;
 }
 
-std::int64_t Db::changes() const { return sqlite3_total_changes64(db_); }
+std::int64_t Db::changes() const {
+  return sqlite3_total_changes64(db_);
+}
 
-bool Db::in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
+bool Db::in_transaction() const {
+  return sqlite3_get_autocommit(db_) == 0;
+}
 
 void Db::fail(int code) const {
   const int extended = sqlite3_extended_errcode(db_);

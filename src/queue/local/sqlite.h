@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// SQLite with owners: a connection, its prepared statements, and failures as exceptions, which stay inside this folder. One
-// thread uses a connection.
+// SQLite with owners: a connection, its prepared statements, and failures as exceptions, which stay inside this folder.
+// One thread uses a connection.
 #include <cstdint>
 #include <functional>
 #include <memory>

@@ -15,7 +15,9 @@ namespace {
 // How many due messages one transaction lets back into the line; the rest follow in the next.
 constexpr std::int64_t due_page = 1000;
 
-std::string_view column_text(const Statement& statement, int column) { return statement.bytes(column); }
+std::string_view column_text(const Statement& statement, int column) {
+  return statement.bytes(column);
+}
 
 Cause cause_of(std::int64_t stored) {
   const bool known = stored >= 0 && stored <= static_cast<std::int64_t>(Cause::too_large);
@@ -29,22 +31,27 @@ Store::Store(const std::string& path, const StoreOptions& options)
   if (options.busy) {
     db_.on_busy(options.busy);
   }
-  // PERSIST: overwriting one journal file costs fewer syncs than making and unlinking it, and is as safe (FULL syncs the
-  // zeroed header; EXTRA would add the folder, which no commit changes). No memory maps: their pages come unchecked.
-  db_.exec("PRAGMA journal_mode=PERSIST;PRAGMA synchronous=EXTRA;PRAGMA journal_size_limit=33554432;"
-           "PRAGMA secure_delete=OFF;PRAGMA temp_store=MEMORY;PRAGMA cache_size=-8000;PRAGMA mmap_size=0;"
-           "PRAGMA trusted_schema=OFF;PRAGMA cell_size_check=ON;");
+  // PERSIST: overwriting one journal file costs fewer syncs than making and unlinking it, and is as safe (FULL syncs
+  // the zeroed header; EXTRA would add the folder, which no commit changes). No memory maps: their pages come
+  // unchecked.
+  db_.exec(
+      "PRAGMA journal_mode=PERSIST;PRAGMA synchronous=EXTRA;PRAGMA journal_size_limit=33554432;"
+      "PRAGMA secure_delete=OFF;PRAGMA temp_store=MEMORY;PRAGMA cache_size=-8000;PRAGMA mmap_size=0;"
+      "PRAGMA trusted_schema=OFF;PRAGMA cell_size_check=ON;");
   const auto make = [this](Statement& into, const char* sql) { into = Statement(db_, sql); };
   make(begin_read_, "BEGIN");
   make(begin_write_, "BEGIN IMMEDIATE");
   make(commit_, "COMMIT");
-  make(read_counters_, "SELECT ready, in_flight, delayed, dead, published_n, acked_n, next_line, next_owner,"
-                       " commits, mark FROM counter");
-  make(write_counters_, "UPDATE counter SET ready=?, in_flight=?, delayed=?, dead=?, published_n=?, acked_n=?,"
-                        " next_line=?, next_owner=?, commits=?, mark=?");
+  make(read_counters_,
+       "SELECT ready, in_flight, delayed, dead, published_n, acked_n, next_line, next_owner,"
+       " commits, mark FROM counter");
+  make(write_counters_,
+       "UPDATE counter SET ready=?, in_flight=?, delayed=?, dead=?, published_n=?, acked_n=?,"
+       " next_line=?, next_owner=?, commits=?, mark=?");
   make(next_due_, "SELECT due_ms FROM message INDEXED BY message_due WHERE state=2 ORDER BY due_ms LIMIT 1");
-  make(oldest_, "SELECT since_ms FROM message INDEXED BY message_fresh WHERE state=0 AND deliveries=0"
-                " ORDER BY since_ms LIMIT 1");
+  make(oldest_,
+       "SELECT since_ms FROM message INDEXED BY message_fresh WHERE state=0 AND deliveries=0"
+       " ORDER BY since_ms LIMIT 1");
   make(consumers_, "SELECT count(*) FROM owner WHERE consuming=1");
   make(dead_, "SELECT n, id, cause, attempts, why, who, at_ms FROM dead WHERE n > ? ORDER BY n LIMIT ?");
   make(owners_, "SELECT n FROM owner");
@@ -55,8 +62,9 @@ Store::Store(const std::string& path, const StoreOptions& options)
   make(stop_owner_, "UPDATE owner SET consuming=0 WHERE n=?");
   make(has_owner_, "SELECT 1 FROM owner WHERE n=?");
   make(remove_owner_, "DELETE FROM owner WHERE n=?");
-  make(ready_, "SELECT key, id, deliveries, attempts, cause, since_ms, priority FROM message INDEXED BY message_line"
-               " WHERE state=0 ORDER BY priority DESC, line LIMIT ?");
+  make(ready_,
+       "SELECT key, id, deliveries, attempts, cause, since_ms, priority FROM message INDEXED BY message_line"
+       " WHERE state=0 ORDER BY priority DESC, line LIMIT ?");
   make(take_, "UPDATE message SET state=1, owner=?, deliveries=deliveries+1 WHERE key=?");
   make(content_, "SELECT bytes FROM content WHERE key=?");
   make(held_, "SELECT attempts FROM message WHERE key=? AND state=1 AND owner=? AND deliveries=?");
@@ -64,10 +72,12 @@ Store::Store(const std::string& path, const StoreOptions& options)
   make(drop_content_, "DELETE FROM content WHERE key=?");
   make(delay_, "UPDATE message SET state=2, owner=0, attempts=attempts+?, cause=?, due_ms=?, delay_ms=? WHERE key=?");
   make(return_, "UPDATE message SET state=0, owner=0, attempts=attempts+?, cause=? WHERE key=?");
-  make(bury_, "INSERT INTO dead SELECT NULL, id, ?, ?, ?, ?, ?, priority, (SELECT bytes FROM content WHERE key=message.key)"
-              " FROM message WHERE key=?");
+  make(bury_,
+       "INSERT INTO dead SELECT NULL, id, ?, ?, ?, ?, ?, priority, (SELECT bytes FROM content WHERE key=message.key)"
+       " FROM message WHERE key=?");
   make(owned_, "SELECT key, deliveries FROM message INDEXED BY message_owner WHERE state=1 AND owner=?");
-  make(due_, "SELECT key, due_ms FROM message INDEXED BY message_due WHERE state=2 AND due_ms<=? ORDER BY due_ms LIMIT ?");
+  make(due_,
+       "SELECT key, due_ms FROM message INDEXED BY message_due WHERE state=2 AND due_ms<=? ORDER BY due_ms LIMIT ?");
   make(wake_, "UPDATE message SET state=0, line=?, since_ms=? WHERE key=?");
   make(shorten_, "UPDATE message SET due_ms=?1+delay_ms WHERE state=2 AND due_ms>?1+delay_ms");
 }
@@ -77,9 +87,15 @@ void Store::begin(bool write) {
   writing_ = write;
   check(read_counters_.bind().step() || db_.in_transaction(), "a transaction that did not begin");
   const Statement& row = read_counters_;
-  counters_ = Counters{.ready = row.integer(0), .in_flight = row.integer(1), .delayed = row.integer(2),
-                       .dead = row.integer(3), .published_n = row.integer(4), .acked_n = row.integer(5),
-                       .next_line = row.integer(6), .next_owner = row.integer(7), .commits = row.integer(8),
+  counters_ = Counters{.ready = row.integer(0),
+                       .in_flight = row.integer(1),
+                       .delayed = row.integer(2),
+                       .dead = row.integer(3),
+                       .published_n = row.integer(4),
+                       .acked_n = row.integer(5),
+                       .next_line = row.integer(6),
+                       .next_owner = row.integer(7),
+                       .commits = row.integer(8),
                        .mark = row.integer(9)};
   read_counters_.reset();
   stored_ = counters_;
@@ -92,7 +108,8 @@ void Store::commit() {
     counters_.mark = mark_();
     const Counters& c = counters_;
     write_counters_
-        .bind(c.ready, c.in_flight, c.delayed, c.dead, c.published_n, c.acked_n, c.next_line, c.next_owner, c.commits, c.mark)
+        .bind(c.ready, c.in_flight, c.delayed, c.dead, c.published_n, c.acked_n, c.next_line, c.next_owner, c.commits,
+              c.mark)
         .run();
   }
   commit_.bind().run();
@@ -139,10 +156,12 @@ std::int64_t Store::consumers() {
 std::vector<DeadRow> Store::dead(std::int64_t after, std::int64_t limit) {
   std::vector<DeadRow> out;
   for (dead_.bind(after, limit); dead_.step();) {
-    out.push_back(DeadRow{.n = dead_.integer(0), .id = std::string(column_text(dead_, 1)),
+    out.push_back(DeadRow{.n = dead_.integer(0),
+                          .id = std::string(column_text(dead_, 1)),
                           .cause = cause_of(dead_.integer(2)),
                           .attempts = static_cast<std::uint32_t>(dead_.integer(3)),
-                          .why = std::string(column_text(dead_, 4)), .who = std::string(column_text(dead_, 5)),
+                          .why = std::string(column_text(dead_, 4)),
+                          .who = std::string(column_text(dead_, 5)),
                           .at_ms = dead_.integer(6)});
   }
   return out;
@@ -182,7 +201,9 @@ std::int64_t Store::add_owner(std::string_view who, std::int64_t now_ms) {
   return n;
 }
 
-bool Store::stop_consuming(std::int64_t owner) { return stop_owner_.bind(owner).run() == 1; }
+bool Store::stop_consuming(std::int64_t owner) {
+  return stop_owner_.bind(owner).run() == 1;
+}
 
 void Store::leave(std::int64_t owner, const std::function<Progress(DeliveryKey)>& progress) {
   for (const DeliveryKey& delivery : owned(owner)) {
@@ -304,8 +325,8 @@ void Store::bury(std::int64_t key, std::string_view who, std::uint32_t attempts,
 
 void Store::give_back(const DeadOwner& dead) {
   for (const DeliveryKey& delivery : owned(dead.n)) {
-    // Notes lost with the machine: it may have begun, so it counts, or a message that takes the machine down would do so
-    // for ever.
+    // Notes lost with the machine: it may have begun, so it counts, or a message that takes the machine down would do
+    // so for ever.
     return_row(delivery.key, dead.remains.progress(delivery).value_or(Progress::begun));
   }
   remove_owner_.bind(dead.n).run();
@@ -337,13 +358,16 @@ void Store::set_aside(std::int64_t key, std::int64_t now_ms) {
   // Without its bytes, which cannot be read; their pages stay allocated and unused.
   Statement bury(db_, "INSERT INTO dead SELECT NULL, id, ?, ?, ?, ?, ?, priority, NULL FROM message WHERE key=?");
   bury.bind(static_cast<std::int64_t>(Cause::permanent), std::int64_t{attempts},
-            std::string_view("damaged on disk: its stored bytes fail their checksum"), std::string_view("sluice"), now_ms, key)
+            std::string_view("damaged on disk: its stored bytes fail their checksum"), std::string_view("sluice"),
+            now_ms, key)
       .run();
   drop_message_.bind(key).run();
   --counters_.ready;
   ++counters_.dead;
 }
 
-void Store::shorten_delays(std::int64_t now_ms) { shorten_.bind(now_ms).run(); }
+void Store::shorten_delays(std::int64_t now_ms) {
+  shorten_.bind(now_ms).run();
+}
 
 }  // namespace sluice::queue::local

@@ -3,8 +3,9 @@
 // The queue as tables: every change a message can make, as a step inside a transaction that the engine begins and ends.
 // Blocks, so it lives on the engine's thread. Throws SqlFailure, and DamagedRow where one message alone is unreadable.
 //
-// The counters are kept in the transactions that change them, so that reading the backlog costs the same at 10 and at ten
-// million messages. A message's body lives in a table of its own, so that taking and returning one never rewrites it.
+// The counters are kept in the transactions that change them, so that reading the backlog costs the same at 10 and at
+// ten million messages. A message's body lives in a table of its own, so that taking and returning one never rewrites
+// it.
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -19,7 +20,7 @@ namespace sluice::queue::local {
 
 struct Counters {
   std::int64_t ready = 0, in_flight = 0, delayed = 0, dead = 0, published_n = 0, acked_n = 0;
-  std::int64_t next_line = 1;   // the next place at the end of the line, and the next key
+  std::int64_t next_line = 1;  // the next place at the end of the line, and the next key
   std::int64_t next_owner = 1;
   std::int64_t commits = 0;  // so far
   std::int64_t mark = 0;     // of the last one, drawn by its author: tells whose it was
@@ -81,7 +82,8 @@ class Store {
   void rollback() noexcept;
   [[nodiscard]] bool writing() const { return writing_; }
   [[nodiscard]] const Counters& counters() const { return counters_; }  // of the transaction, or of the last one
-  // After a commit() that threw, in a transaction of a new Store: certainly not in the file, if `lost` are the old counters().
+  // After a commit() that threw, in a transaction of a new Store: certainly not in the file, if `lost` are the old
+  // counters().
   [[nodiscard]] bool never_happened(const Counters& lost) const {
     return counters_.commits < lost.commits || (counters_.commits == lost.commits && counters_.mark != lost.mark);
   }
@@ -90,8 +92,8 @@ class Store {
   [[nodiscard]] const std::string& folder() const { return folder_; }  // of the side files
 
   // In any transaction.
-  [[nodiscard]] std::optional<std::int64_t> next_due();           // wall ms
-  [[nodiscard]] std::optional<std::int64_t> oldest_fresh();       // wall ms of the oldest never delivered one
+  [[nodiscard]] std::optional<std::int64_t> next_due();      // wall ms
+  [[nodiscard]] std::optional<std::int64_t> oldest_fresh();  // wall ms of the oldest never delivered one
   [[nodiscard]] std::int64_t consumers();
   [[nodiscard]] std::vector<DeadRow> dead(std::int64_t after, std::int64_t limit);
   // Owners whose process is gone, each locked by us from here on. What cannot be told apart counts as alive.

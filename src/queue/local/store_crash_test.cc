@@ -26,7 +26,10 @@ struct Folder {
 };
 
 StoreOptions options(const std::string& vfs = crash::vfs()) {
-  return StoreOptions{.create = true, .vfs = vfs, .busy = {}, .fresh_name = [] { return std::string("test"); },
+  return StoreOptions{.create = true,
+                      .vfs = vfs,
+                      .busy = {},
+                      .fresh_name = [] { return std::string("test"); },
                       .mark = [n = std::int64_t{0}]() mutable { return ++n; }};
 }
 
@@ -40,8 +43,9 @@ std::unique_ptr<Store> must_open(const std::string& path) {
 std::string describe(const std::string& path) {
   std::string out;
   Db db(path, checked_vfs(crash::vfs().c_str()), false);
-  Statement messages(db, "SELECT id, state, attempts, cause, deliveries, (SELECT bytes FROM content c WHERE c.key = m.key)"
-                         " FROM message m ORDER BY m.key");
+  Statement messages(db,
+                     "SELECT id, state, attempts, cause, deliveries, (SELECT bytes FROM content c WHERE c.key = m.key)"
+                     " FROM message m ORDER BY m.key");
   while (messages.step()) {
     out += std::string(messages.bytes(0)) + " state " + std::to_string(messages.integer(1)) + " attempts " +
            std::to_string(messages.integer(2)) + " deliveries " + std::to_string(messages.integer(4));
@@ -65,8 +69,12 @@ std::string describe(const std::string& path) {
 }
 
 void publish(Store& store, const std::string& id, std::size_t bytes) {
-  const Message message{.id = id, .body = std::string(bytes, 'x'), .headers = {{"k", "v"}}, .type = "t",
-                        .priority = 0, .published_at = {}};
+  const Message message{.id = id,
+                        .body = std::string(bytes, 'x'),
+                        .headers = {{"k", "v"}},
+                        .type = "t",
+                        .priority = 0,
+                        .published_at = {}};
   store.publish(id, 0, encode_content(message, WallTime{}), 1000);
 }
 
@@ -81,12 +89,20 @@ const std::vector<Step>& workload() {
       [](Store& s) { publish(s, "d", 3000); },
       [](Store& s) {
         (void)s.settle(1, "w", Settle{.how = Settle::How::ack, .delivery = {1, 1}, .why = {}}, 1000);
-        (void)s.settle(1, "w", Settle{.how = Settle::How::dead_letter, .delivery = {2, 1}, .cause = Cause::failed, .why = "x"}, 1000);
+        (void)s.settle(1, "w",
+                       Settle{.how = Settle::How::dead_letter, .delivery = {2, 1}, .cause = Cause::failed, .why = "x"},
+                       1000);
       },
       [](Store& s) { (void)s.claim(1, 1); },
       [](Store& s) {
-        (void)s.settle(1, "w", Settle{.how = Settle::How::retry, .delivery = {3, 1}, .progress = Progress::begun,
-                                      .delay = std::chrono::seconds{1}, .cause = Cause::retried, .why = {}}, 1000);
+        (void)s.settle(1, "w",
+                       Settle{.how = Settle::How::retry,
+                              .delivery = {3, 1},
+                              .progress = Progress::begun,
+                              .delay = std::chrono::seconds{1},
+                              .cause = Cause::retried,
+                              .why = {}},
+                       1000);
       },
       [](Store& s) { s.wake_due(5000); },
       [](Store& s) { s.leave(1, [](DeliveryKey) { return Progress::held; }); },
@@ -98,8 +114,8 @@ TEST(StoreCrash, EveryPowerCutLeavesTheStateBeforeOrAfterTheTransactionItHit) {
   const Folder folder;
   const std::string path = folder.path + "/q.db";
   crash::recorder().changes.clear();
-  std::vector<std::string> states;       // after each step
-  std::vector<std::size_t> committed_at; // changes recorded by then
+  std::vector<std::string> states;        // after each step
+  std::vector<std::size_t> committed_at;  // changes recorded by then
   crash::Disk start;
   {
     const std::unique_ptr<Store> store = must_open(path);
@@ -137,7 +153,8 @@ TEST(StoreCrash, EveryPowerCutLeavesTheStateBeforeOrAfterTheTransactionItHit) {
       const bool before = got == states[step];
       const bool after = step + 1 < states.size() && got == states[step + 1];
       ASSERT_TRUE(before || after) << "cut " << cut << " of " << changes.size() << ", step " << step << ", got\n"
-                                   << got << "\nbefore\n" << states[step];
+                                   << got << "\nbefore\n"
+                                   << states[step];
     }
   }
   EXPECT_GT(seen.size(), 100U);
@@ -316,7 +333,8 @@ TEST_F(Damage, AMessageWhoseBytesAreDamagedIsFoundWhenItIsTaken) {
 }
 
 TEST(Content, AnyChangedByteIsSeen) {
-  const Message message{.id = "id", .body = "body", .headers = {{"k", "v"}}, .type = "t", .priority = 0, .published_at = {}};
+  const Message message{
+      .id = "id", .body = "body", .headers = {{"k", "v"}}, .type = "t", .priority = 0, .published_at = {}};
   const std::string bytes = encode_content(message, WallTime{});
   EXPECT_TRUE(decode_content("id", bytes));
   EXPECT_FALSE(decode_content("ID", bytes));

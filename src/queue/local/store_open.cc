@@ -21,11 +21,13 @@ namespace sluice::queue::local {
 
 namespace {
 
-// Up to this many pages a file is read whole when it is opened (8 MiB: some milliseconds); a larger one is checked page by
-// page as it is used.
+// Up to this many pages a file is read whole when it is opened (8 MiB: some milliseconds); a larger one is checked page
+// by page as it is used.
 constexpr std::int64_t whole_pages_max = 2048;
 
-std::string reason(int error) { return std::strerror(error); }  // NOLINT(concurrency-mt-unsafe): glibc's is per thread
+std::string reason(int error) {
+  return std::strerror(error);
+}  // NOLINT(concurrency-mt-unsafe): glibc's is per thread
 
 // Made under another name and moved into place whole, so that nobody ever sees half a queue file and two makers cannot
 // overwrite each other. Losing that race is success.

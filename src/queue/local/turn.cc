@@ -8,7 +8,7 @@ namespace sluice::queue::local {
 namespace {
 
 struct flock bytes(short type, long from, long n) {
-  struct flock out {};
+  struct flock out{};
   out.l_type = type;
   out.l_whence = SEEK_SET;
   out.l_start = from;

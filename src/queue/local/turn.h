@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Fairness between processes. SQLite's lock is polled, so a process that commits without a pause keeps all others out. Who
-// waits for the file therefore locks one byte of FILE-workers/turn; who has just committed sees that and steps back a moment.
-// A lock and not a counter: it goes away with a process that dies.
+// Fairness between processes. SQLite's lock is polled, so a process that commits without a pause keeps all others out.
+// Who waits for the file therefore locks one byte of FILE-workers/turn; who has just committed sees that and steps back
+// a moment. A lock and not a counter: it goes away with a process that dies.
 #include <string>
 
 #include "aio/fd.h"
