@@ -345,8 +345,10 @@ void Runtime::record(const Job& job, const JobEnd& end) {
       observer_.trouble("message " + delivery.message.id + " may come back, the broker did not confirm: " + end.why);
       return;
   }
+  // What was given up without another run has had its last attempt already.
+  const bool ran = end.work || end.fate != Fate::dead_lettered;
   observer_.settled(Settled{.id = delivery.message.id,
-                            .attempt = job.attempt(),
+                            .attempt = ran ? job.attempt() : std::max(1U, delivery.attempts),
                             .fate = end.fate,
                             .cause = delivery.cause,
                             .wait = delivery.waited,

@@ -28,6 +28,7 @@ TEST_P(Poison, EndsInTheDeadLettersAfterFiveCrashesAndTheNineOthersAreDone) {
     EXPECT_EQ(dead.message.id, poison);
     EXPECT_EQ(dead.cause, Cause::crash);
     EXPECT_EQ(dead.attempts, 5U);
+    EXPECT_THAT(world.note.lines, ::testing::Contains(poison + " 5 dead_lettered"));
     EXPECT_EQ(world.at(Place::done), 9U);
     for (const std::string& id : ids(10)) {
       EXPECT_EQ(world.handler.succeeded.count(id), id == poison ? 0U : 1U) << id;

@@ -64,7 +64,7 @@ def crash_test(box, concurrency):
         raise AssertionError("the worker kept dying")
     dead = [line for line in lines if line.get("outcome") == "dead_lettered"]
     equal([line["id"] for line in dead], ["r-5"], "dead letters")
-    equal((dead[0]["attempt"], dead[0]["cause"]), (6, "crash"), "after five attempts, why")
+    equal((dead[0]["attempt"], dead[0]["cause"]), (5, "crash"), "after five attempts, why")
     equal(set(box.read("done.txt").split()), set(bodies) - {"poison"}, "done")
 
 
