@@ -247,12 +247,12 @@ void Demo::draw() {
 aio::Task<void> Demo::obey_signals() {
   co_await signals_.next();
   begin_drain("stopping: workers finish what they have; Ctrl-C again puts it back at once");
-  while (true) {
-    co_await signals_.next();
-    say({context_.clock.wall(), "stop", "workers put back what they have"});
-    // Two different ones: the first may find a worker that was not asked to drain yet, and equal ones would merge.
-    scaler_->signal_workers({SIGTERM, SIGINT});
-  }
+  co_await signals_.next();
+  say({context_.clock.wall(), "stop", "workers put back what they have"});
+  // Two different ones: the first may find a worker that was not asked to drain yet, and equal ones would merge.
+  scaler_->signal_workers({SIGTERM, SIGINT});
+  co_await signals_.next();
+  all_.cancel();  // a worker that does not obey goes on; the last line says so
 }
 
 // From here on nothing starts; the workers are watched to their end.
@@ -331,10 +331,11 @@ void Demo::print_summary(const DemoSums& sums) {
                                 ? fmt::format("wait p50 {}, p99 {}", humane(*sums.wait_p50_s), humane(*sums.wait_p99_s))
                                 : "waiting times unknown";
   const bool by_themselves = sums.workers_left == sums.workers_started && !draining_;
-  context_.out.line(fmt::format("{} {} processed, {} lost, {} twice, {}   {}   {} workers, {}",
+  context_.out.line(fmt::format("{} {} processed, {} lost, {} twice, {}   {}   {} worker{}, {}",
                                 coloured(whole ? "✓" : "✗", whole ? Colour::green : Colour::red, context_.colour),
                                 sums.processed, sums.lost() ? std::to_string(std::max<std::int64_t>(lost, 0)) : "?",
                                 sums.duplicates, humane(sums.seconds), waits, sums.workers_started,
+                                sums.workers_started == 1 ? "" : "s",
                                 by_themselves ? "all left by themselves" : fmt::format("{} left", sums.workers_left)));
   if (!whole) {
     print_left(sums);
@@ -383,8 +384,10 @@ void Demo::print_next(bool whole) {
 
 aio::Task<int> demo(Context& context, Args args) {
   const std::int64_t count = args.count("count").value_or(200);
-  if (count < 1 || count > 1'000'000) {
-    context.err.line("sluice demo: --count: accepted is 1 to 1000000");
+  if (count <= demo_threshold || count > 1'000'000) {
+    context.err.line(
+        fmt::format("sluice demo: --count {}: accepted is {} to 1000000; no more than {} never start a worker", count,
+                    demo_threshold + 1, demo_threshold));
     co_return exit_usage;
   }
   std::error_code failed;
@@ -417,7 +420,7 @@ Verb demo_verb() {
       .examples = {{"sluice demo", "a live screen"}, {"sluice demo -o json", "JSON lines, the last one the sums"}},
       .flags =
           {{.name = "dir", .kind = Kind::folder, .value = "DIR", .help = "where to write (default: ./sluice-demo)"},
-           {.name = "count", .kind = Kind::count, .value = "N", .help = "messages (default: 200)"}},
+           {.name = "count", .kind = Kind::count, .value = "N", .help = "messages (default: 200, at least 21)"}},
       .run = demo,
   };
 }

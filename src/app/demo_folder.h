@@ -7,6 +7,8 @@
 
 namespace sluice::app {
 
+inline constexpr int demo_threshold = 20;  // messages that may wait, in the pool file
+
 struct DemoFolder {
   std::string path;  // absolute
   [[nodiscard]] std::string pool() const { return path + "/pool.yaml"; }

@@ -84,8 +84,11 @@ std::string row(std::string_view name, const std::string& rest, bool colour) {
 }  // namespace
 
 std::vector<std::string> demo_head(const DemoState& state, int columns, bool colour) {
-  const std::string title = fmt::format("sluice {}   embedded queue, local workers, nothing to install", version);
+  std::string title = fmt::format("sluice {}   embedded queue, local workers, nothing to install", version);
   const std::string keys = state.phase.empty() ? "Ctrl-C drains and stops" : state.phase;
+  if (width(title) + 3 + width(keys) > columns) {
+    title = fmt::format("sluice {}", version);
+  }
   const int gap = std::max(3, columns - width(title) - width(keys));
   std::vector<std::string> out;
   out.push_back(coloured(title, Colour::bold, colour) + std::string(static_cast<std::size_t>(gap), ' ') + keys);

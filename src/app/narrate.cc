@@ -59,11 +59,11 @@ Colour colour_of(std::string_view word) {
 
 std::vector<Told> Narrator::tell(const control::Snapshot& snapshot) {
   std::vector<Told> out;
-  tell_decision(out, snapshot);
-  if (snapshot.view) {
+  if (snapshot.view) {  // what was seen, then what was decided on it
     tell_workers(out, *snapshot.view, snapshot.at);
     first_ = false;
   }
+  tell_decision(out, snapshot);
   return out;
 }
 
@@ -84,12 +84,12 @@ void Narrator::tell_decision(std::vector<Told>& out, const control::Snapshot& sn
     return;
   }
   last_reason_ = news;
-  // A worker that was just asked for is seen to be on its way at once: an echo, no news.
-  if (word == "hold" && grew_at_ && snapshot.at - *grew_at_ < echo) {
+  // A worker that was just asked for, or has just started, is what the scaler holds for: an echo, no news.
+  if (word == "hold" && moved_at_ && snapshot.at - *moved_at_ < echo) {
     return;
   }
   if (word == "grow") {
-    grew_at_ = snapshot.at;
+    moved_at_ = snapshot.at;
   }
   std::string text = colon == std::string::npos ? reason : reason.substr(colon + 2);
   const control::ActRecord& did = snapshot.did;
@@ -113,10 +113,12 @@ void Narrator::tell_workers(std::vector<Told>& out, const model::FleetView& view
     if (first_) {
       out.push_back({at, "ready", fmt::format("{} is there already ({})", worker.name, model::word(worker.state))});
     } else if (started) {
+      moved_at_ = at;
       out.push_back({at, "ready", fmt::format("{} takes messages, {}", worker.name, worker.place)});
     } else if (before == known_.end() && waits(worker.state) && !worker.why.empty()) {
       out.push_back({at, "wait", fmt::format("{} waits for a place: {}", worker.name, worker.why)});
     } else if (placed) {
+      moved_at_ = at;
       out.push_back({at, "start", fmt::format("{} starts, {}", worker.name, worker.place)});
     }
   }

@@ -28,8 +28,8 @@ class Narrator {
   void tell_decision(std::vector<Told>& out, const control::Snapshot& snapshot);
   void tell_workers(std::vector<Told>& out, const model::FleetView& view, WallTime at);
 
-  std::string last_reason_;  // its numbers blanked
-  std::optional<WallTime> grew_at_;
+  std::string last_reason_;                          // its numbers blanked
+  std::optional<WallTime> moved_at_;                 // when a worker was last asked for, placed or ready
   std::map<std::string, model::WorkerState> known_;  // live workers by id
   std::set<std::string> left_;                       // ids whose end was told
   bool first_ = true;

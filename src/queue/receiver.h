@@ -40,6 +40,9 @@ class Receiver {
 
   // Done: gone for good. Durable when it returns.
   virtual aio::Task<Result<void>> ack(Tag tag, aio::Deadline deadline) = 0;
+  // Several at once, for a broker that has one round trip or one commit for all of them; answers in the order of the
+  // tags.
+  virtual aio::Task<std::vector<Result<void>>> ack_all(std::vector<Tag> tags, aio::Deadline deadline);
   // Again after `delay`; counts as an attempt. `cause` is failed or retried; `why` is one line for people.
   virtual aio::Task<Result<void>> retry(Tag tag, Duration delay, Cause cause, std::string why,
                                         aio::Deadline deadline) = 0;

@@ -70,9 +70,9 @@ def _(box):
     contains(done.out, "scale -f sluice-demo/pool.yaml")
     equal(box.living(), {}, "processes left")
     box.write("sluice-demo/mine.txt", "mine")
-    second = box.start_sluice("demo", "--count", 3)
+    second = box.start_sluice("demo", "--count", 21)
     equal(second.wait(90).exit, 0, "exit of the next demo")
-    equal(len(ledger.read_text().splitlines()), 3, "its ledger")
+    equal(len(ledger.read_text().splitlines()), 21, "its ledger")
     equal(box.read("sluice-demo/mine.txt"), "mine", "a file that somebody put there")
 
 
@@ -89,6 +89,12 @@ def _(box):
     equal(done.exit, 3, "exit")
     contains(done.out, " 0 lost, 0 twice")
     equal(box.living(), {}, "processes left")
+
+
+@test("a count that would never start a worker is refused, and why")
+def _(box):
+    contains(box.sluice("demo", "--count", 20, exit=2).err, "21 to 1000000")
+    equal(box.path("sluice-demo").exists(), False, "a folder made")
 
 
 @test("a folder that no demo made is refused and left alone; a running demo's too")

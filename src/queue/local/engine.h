@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "aio/clock.h"
 #include "aio/event.h"
@@ -50,8 +51,8 @@ class Request {
 
  private:
   friend class Engine;
-  enum State { pending, started, withdrawn };
-  std::atomic<int> state_ = pending;
+  enum Stage { pending, started, withdrawn };
+  std::atomic<int> stage_ = pending;
   Verdict verdict_;                     // the thread's until it is posted, then the loop's
   bool answered_ = false;               // loop only
   std::optional<aio::Resumer> waiter_;  // loop only
@@ -112,12 +113,15 @@ class Engine {
  private:
   struct Thread;
   struct Withdraw;
+  void submit(std::shared_ptr<Request> request);
   [[nodiscard]] aio::Task<bool> room(aio::Deadline deadline, std::size_t bytes);
   void completed(const std::vector<std::shared_ptr<Request>>& requests, bool ready);
 
+  aio::Loop& loop_;
   aio::Clock& clock_;
   std::string path_;
   EngineOptions options_;
+  std::vector<std::shared_ptr<Request>> outgoing_;  // of this turn of the loop
   aio::Event ready_;
   aio::Event room_;
   std::size_t requests_ = 0;

@@ -43,10 +43,10 @@ Engine::Thread::Thread(Engine& engine, aio::Loop& loop, std::uint64_t seed)
   store_options_.fresh_name = [this] { return std::to_string(::getpid()) + "-" + random_.hex(8); };
 }
 
-void Engine::Thread::submit(std::shared_ptr<Request> request) {
+void Engine::Thread::submit(Batch requests) {
   {
     const std::lock_guard lock(mutex_);
-    channel_.push_back(std::move(request));
+    std::ranges::move(requests, std::back_inserter(channel_));
   }
   ::eventfd_write(wake_.get(), 1);
 }
@@ -159,8 +159,7 @@ bool Engine::Thread::transact(Batch& batch) {
     }
     one_transaction(batch, dead, committing);
   } catch (const DamagedRow& row) {
-    set_aside(row);
-    settled = false;
+    settled = set_aside(batch, row);
   } catch (const Moved&) {
     store_.reset();
     settle(batch, Fate::undone,
@@ -178,11 +177,12 @@ bool Engine::Thread::transact(Batch& batch) {
 
 void Engine::Thread::one_transaction(Batch& batch, std::vector<DeadOwner>& dead, bool& committing) {
   const std::int64_t now_ms = wall_ms();
-  bool write = !dead.empty() || std::ranges::any_of(batch, [](const auto& r) { return r->writes; });
+  const bool claims = std::ranges::any_of(batch, [](const auto& r) { return r->claims; });
+  bool write = !dead.empty() || std::ranges::any_of(batch, [](const auto& r) { return r->writes; }) ||
+               (claims && store_->counters().ready > 0);  // as of the last transaction: worth the lock, if only a guess
   if (!write) {
     store_->begin(false);
     const std::optional<std::int64_t> due = store_->next_due();
-    const bool claims = std::ranges::any_of(batch, [](const auto& r) { return r->claims; });
     write = (claims && store_->counters().ready > 0) || (due && (*due <= now_ms || shorten_));
     if (write) {
       store_->commit();
@@ -197,7 +197,7 @@ void Engine::Thread::one_transaction(Batch& batch, std::vector<DeadOwner>& dead,
   turn_.got();
   std::erase_if(batch, [this](const std::shared_ptr<Request>& request) {
     int waiting = Request::pending;
-    const bool ours = request->state_.compare_exchange_strong(waiting, Request::started) || waiting == Request::started;
+    const bool ours = request->stage_.compare_exchange_strong(waiting, Request::started) || waiting == Request::started;
     if (!ours) {
       settled_.push_back(request);
     }
@@ -259,17 +259,28 @@ bool Engine::Thread::failed(Batch& batch, const SqlFailure& failure, bool commit
   return true;
 }
 
-void Engine::Thread::set_aside(const DamagedRow& row) {
+// One unreadable message must not stop the others; when not even that can be told, all of it stops, loudly.
+bool Engine::Thread::set_aside(Batch& batch, const DamagedRow& row) {
   store_->rollback();
   try {
+    DamagedRow found = row;
+    if (found.key == 0) {
+      store_->begin(false);
+      found.key = store_->find_damaged();
+      store_->rollback();
+    }
     store_->begin(true);
-    store_->set_aside(row.key, wall_ms());
+    store_->set_aside(found, wall_ms());
     store_->commit();
+    return false;
   } catch (const SqlFailure& failure) {
     store_->rollback();
-    if (!failure.busy()) {
-      store_.reset();
+    if (failure.busy()) {
+      return false;
     }
+    store_.reset();
+    settle(batch, Fate::undone, explain(failure, engine_.path_));
+    return true;
   }
 }
 
@@ -287,8 +298,9 @@ void Engine::Thread::drop_expired(Batch& batch) {
     stopping = stopping_;
   }
   Batch late;
+  const Time now = clock_.now();
   std::erase_if(batch, [&](const std::shared_ptr<Request>& request) {
-    const bool gone = stopping || request->deadline.passed(clock_.now());
+    const bool gone = stopping || request->deadline.passed(now);
     if (gone) {
       late.push_back(request);
     }

@@ -18,7 +18,7 @@ struct Engine::Thread {
   Thread(Engine& engine, aio::Loop& loop, std::uint64_t seed);
 
   // Loop side.
-  void submit(std::shared_ptr<Request> request);
+  void submit(Batch requests);
   void watch(int change);
   void stop();
 
@@ -35,7 +35,7 @@ struct Engine::Thread {
   void one_transaction(Batch& batch, std::vector<DeadOwner>& dead, bool& committing);
   bool failed(Batch& batch, const SqlFailure& failure, bool committing);
   [[nodiscard]] bool never_happened(const Counters& lost);
-  void set_aside(const DamagedRow& row);
+  bool set_aside(Batch& batch, const DamagedRow& row);
   void settle(Batch& batch, Fate fate, const Error& error);
   void drop_expired(Batch& batch);
   void look();

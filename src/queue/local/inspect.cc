@@ -35,7 +35,8 @@ Result<std::string> resolved(const std::string& path) {
     return std::string(full);
   }
   if (errno != ENOENT) {
-    return Error{Code::denied, "queue file " + path + ": " + reason(errno)};
+    return Error{Code::invalid,
+                 "queue file " + path + ": " + reason(errno) + ". Give the path of a file, such as orders.db"};
   }
   struct stat link{};
   if (::lstat(path.c_str(), &link) == 0) {

@@ -161,6 +161,7 @@ Task<Result<std::unique_ptr<LocalQueue>>> LocalQueue::open(aio::Loop& loop, aio:
   EngineOptions engine_options;
   engine_options.create = options.create;
   engine_options.vfs = options.vfs;
+  engine_options.look_every = options.look_every;
   auto engine = std::make_shared<Engine>(loop, clock, random, path, engine_options);
   const auto work = [](Store&, std::int64_t) { return true; };
   const auto question = std::make_shared<Question<bool>>(work);

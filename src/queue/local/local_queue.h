@@ -24,9 +24,10 @@ namespace sluice::queue::local {
 class Engine;
 
 struct LocalOptions {
-  bool create = true;                 // a missing file is made; its folder must exist
-  std::size_t body_max = 16U << 20U;  // bytes of body, headers and type together
-  std::string vfs;                    // for tests: SQLite's VFS under the checksums
+  bool create = true;                                    // a missing file is made; its folder must exist
+  std::size_t body_max = 16U << 20U;                     // bytes of body, headers and type together
+  Duration look_every = std::chrono::milliseconds{250};  // how soon a dead worker is noticed, at the latest
+  std::string vfs;                                       // for tests: SQLite's VFS under the checksums
 };
 
 struct DeadLetter {

@@ -34,8 +34,38 @@ struct Registered {
 
 }  // namespace
 
+// A class of its own and not a Question: there is one for every message, and it costs one allocation.
+class LocalReceiver::SettleRequest final : public Request {
+ public:
+  SettleRequest(std::shared_ptr<State> state, std::shared_ptr<const std::string> who, Tag tag, Settle settle)
+      : state_(std::move(state)), owner_(state_->owner), who_(std::move(who)), tag_(tag), settle_(std::move(settle)) {}
+  void run(Store& store, std::int64_t now_ms) override { ours = store.settle(owner_, *who_, settle_, now_ms); }
+  void answered(Fate fate) override {
+    if (fate == Fate::done) {
+      forget(*state_, tag_);
+    }
+  }
+  bool ours = false;
+
+ private:
+  std::shared_ptr<State> state_;  // the loop's, but for the owner
+  std::int64_t owner_;
+  std::shared_ptr<const std::string> who_;
+  Tag tag_;
+  Settle settle_;
+};
+
+void LocalReceiver::forget(State& state, Tag tag) {
+  if (const auto mine = state.held.find(tag); mine != state.held.end()) {
+    state.free_slots.push_back(mine->second.slot);
+    state.held.erase(mine);
+  }
+}
+
 LocalReceiver::LocalReceiver(std::shared_ptr<Engine> engine, std::string who)
-    : engine_(std::move(engine)), who_(std::move(who)), state_(std::make_shared<State>(engine_->clock())) {}
+    : engine_(std::move(engine)),
+      who_(std::make_shared<const std::string>(std::move(who))),
+      state_(std::make_shared<State>(engine_->clock())) {}
 
 Task<Result<void>> LocalReceiver::open(Deadline deadline) {
   if (state_->closed) {
@@ -46,7 +76,7 @@ Task<Result<void>> LocalReceiver::open(Deadline deadline) {
   }
   // The number, the locked side file and the row come to be in one transaction: whoever sees the row finds the lock.
   const auto work = [who = who_](Store& store, std::int64_t now_ms) {
-    const std::int64_t owner = store.add_owner(who, now_ms);
+    const std::int64_t owner = store.add_owner(*who, now_ms);
     return std::make_shared<Registered>(Registered{owner, Sidecar::make(store.folder(), owner)});
   };
   const auto question = std::make_shared<Question<std::shared_ptr<Registered>>>(work);
@@ -66,7 +96,7 @@ Task<Result<void>> LocalReceiver::open(Deadline deadline) {
 
 Result<void> LocalReceiver::consuming() const {
   if (!state_->sidecar || state_->closed) {
-    return Error{Code::gone, "receiver " + who_ + " is not open"};
+    return Error{Code::gone, "receiver " + *who_ + " is not open"};
   }
   return {};
 }
@@ -133,7 +163,7 @@ Task<Result<void>> LocalReceiver::claim(std::size_t max, Deadline deadline) {
     co_return verdict.error;
   }
   if (!*question->answer) {
-    co_return Error{Code::gone, "receiver " + who_ + " is registered no more: its file beside the queue was removed"};
+    co_return Error{Code::gone, "receiver " + *who_ + " is registered no more: its file beside the queue was removed"};
   }
   co_return Result<void>{};
 }
@@ -149,7 +179,7 @@ std::vector<Delivery> LocalReceiver::hand_out(std::size_t max) {
       state_->free_slots.pop_back();
     }
     const Tag tag = ++state_->last_tag;
-    state_->held.emplace(tag, Held{.delivery = taken.delivery, .slot = slot});
+    state_->held.emplace(tag, Held{.delivery = taken.delivery, .slot = slot, .apart = taken.apart});
     // A wall clock that was set back must not make a negative wait.
     const std::int64_t waited_ms = std::max<std::int64_t>(0, wall.time_since_epoch().count() - taken.since_ms);
     out.push_back(Delivery{.message = std::move(taken.message),
@@ -188,23 +218,14 @@ Task<Result<void>> LocalReceiver::settle(Tag tag, Settle settle, Deadline deadli
   }
   settle.delivery = found->second.delivery;
   settle.progress = found->second.progress;
-  const auto work = [owner = state_->owner, who = who_, settle](Store& store, std::int64_t now_ms) {
-    return store.settle(owner, who, settle, now_ms);
-  };
-  const auto question = std::make_shared<Question<bool>>(work);
-  question->deadline = deadline;
-  question->on_loop = [state = state_, tag](Fate fate, std::optional<bool>&) {
-    const auto mine = state->held.find(tag);
-    if (fate == Fate::done && mine != state->held.end()) {
-      state->free_slots.push_back(mine->second.slot);
-      state->held.erase(mine);
-    }
-  };
-  const Verdict verdict = co_await engine_->ask(question);
+  settle.apart = found->second.apart;
+  const auto request = std::make_shared<SettleRequest>(state_, who_, tag, std::move(settle));
+  request->deadline = deadline;
+  const Verdict verdict = co_await engine_->ask(request);
   if (verdict.fate != Fate::done) {
     co_return verdict.error;
   }
-  if (!*question->answer) {
+  if (!request->ours) {
     co_return not_held(tag);
   }
   co_return Result<void>{};
@@ -212,6 +233,54 @@ Task<Result<void>> LocalReceiver::settle(Tag tag, Settle settle, Deadline deadli
 
 Task<Result<void>> LocalReceiver::ack(Tag tag, Deadline deadline) {
   return settle(tag, Settle{.how = Settle::How::ack, .why = {}}, deadline);
+}
+Task<std::vector<Result<void>>> LocalReceiver::ack_all(std::vector<Tag> tags, Deadline deadline) {
+  struct One {
+    Tag tag;
+    Settle settle;
+  };
+  std::vector<Result<void>> answers(tags.size());
+  std::vector<std::size_t> places;  // of those that are held, in answers
+  std::vector<One> all;
+  for (std::size_t i = 0; i < tags.size(); ++i) {
+    const auto found = state_->held.find(tags[i]);
+    if (found == state_->held.end()) {
+      answers[i] = not_held(tags[i]);
+      continue;
+    }
+    places.push_back(i);
+    all.push_back(One{tags[i], Settle{.how = Settle::How::ack,
+                                      .delivery = found->second.delivery,
+                                      .progress = found->second.progress,
+                                      .apart = found->second.apart,
+                                      .why = {}}});
+  }
+  if (all.empty()) {
+    co_return answers;
+  }
+  const auto work = [all, owner = state_->owner, who = who_](Store& store, std::int64_t now_ms) {
+    std::vector<bool> ours;
+    for (const One& one : all) {
+      ours.push_back(store.settle(owner, *who, one.settle, now_ms));
+    }
+    return ours;
+  };
+  const auto question = std::make_shared<Question<std::vector<bool>>>(work);
+  question->deadline = deadline;
+  question->on_loop = [state = state_, tags](Fate fate, std::optional<std::vector<bool>>&) {
+    for (std::size_t i = 0; fate == Fate::done && i < tags.size(); ++i) {
+      forget(*state, tags[i]);
+    }
+  };
+  const Verdict verdict = co_await engine_->ask(question);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (verdict.fate != Fate::done) {
+      answers[places[i]] = verdict.error;
+    } else if (!(*question->answer)[i]) {
+      answers[places[i]] = not_held(tags[places[i]]);
+    }
+  }
+  co_return answers;
 }
 Task<Result<void>> LocalReceiver::retry(Tag tag, Duration delay, Cause cause, std::string why, Deadline deadline) {
   return settle(tag, Settle{.how = Settle::How::retry, .delay = delay, .cause = cause, .why = std::move(why)},

@@ -18,6 +18,7 @@ class LocalReceiver final : public Receiver {
   aio::Task<Result<void>> begin(Tag tag, aio::Deadline deadline) override;
   void finished(Tag tag) override;
   aio::Task<Result<void>> ack(Tag tag, aio::Deadline deadline) override;
+  aio::Task<std::vector<Result<void>>> ack_all(std::vector<Tag> tags, aio::Deadline deadline) override;
   aio::Task<Result<void>> retry(Tag tag, Duration delay, Cause cause, std::string why, aio::Deadline deadline) override;
   aio::Task<Result<void>> requeue(Tag tag, aio::Deadline deadline) override;
   aio::Task<Result<void>> dead_letter(Tag tag, Cause cause, std::string why, aio::Deadline deadline) override;
@@ -30,7 +31,9 @@ class LocalReceiver final : public Receiver {
     DeliveryKey delivery;
     Progress progress = Progress::held;
     std::size_t slot = 0;  // of the side file
+    bool apart = false;
   };
+  class SettleRequest;
   // Shared with requests under way: they may be answered after the receiver is gone.
   struct State {
     explicit State(aio::Clock& clock) : claimed(clock) {}
@@ -52,9 +55,10 @@ class LocalReceiver final : public Receiver {
   [[nodiscard]] std::vector<Delivery> hand_out(std::size_t max);
   [[nodiscard]] Result<void> consuming() const;
   Result<void> note(Tag tag, Progress progress);
+  static void forget(State& state, Tag tag);
 
   std::shared_ptr<Engine> engine_;
-  std::string who_;
+  std::shared_ptr<const std::string> who_;
   std::shared_ptr<State> state_;
 };
 

@@ -80,6 +80,13 @@ Statement::Statement(Db& db, const char* sql) : db_(&db) {
 void Statement::put(int at, std::int64_t value) {
   sqlite3_bind_int64(statement_.get(), at, value);
 }
+void Statement::put(int at, std::optional<std::string_view> bytes) {
+  if (bytes) {
+    put(at, *bytes);
+  } else {
+    sqlite3_bind_null(statement_.get(), at);
+  }
+}
 void Statement::put(int at, std::string_view bytes) {
   // A null pointer would bind NULL; an empty blob is not NULL.
   const char* data = bytes.data() != nullptr ? bytes.data() : "";

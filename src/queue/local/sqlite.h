@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -61,6 +62,7 @@ class Statement {
   };
   void put(int at, std::int64_t value);
   void put(int at, std::string_view bytes);
+  void put(int at, std::optional<std::string_view> bytes);  // NULL without a value
 
   Db* db_ = nullptr;
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue/local/store.h"
 
+#include <sqlite3.h>
+
 #include <algorithm>
-#include <limits>
 
 #include "base/check.h"
 #include "queue/local/content.h"
@@ -49,33 +50,38 @@ Store::Store(const std::string& path, const StoreOptions& options)
        "UPDATE counter SET ready=?, in_flight=?, delayed=?, dead=?, published_n=?, acked_n=?,"
        " next_line=?, next_owner=?, commits=?, mark=?");
   make(next_due_, "SELECT due_ms FROM message INDEXED BY message_due WHERE state=2 ORDER BY due_ms LIMIT 1");
+  make(lanes_, "SELECT max(priority) FROM message INDEXED BY message_place WHERE state=0 AND priority<?");
   make(oldest_,
-       "SELECT since_ms FROM message INDEXED BY message_fresh WHERE state=0 AND deliveries=0"
-       " ORDER BY since_ms LIMIT 1");
+       "SELECT since_ms FROM message INDEXED BY message_place WHERE state=0 AND priority=? AND deliveries=0"
+       " ORDER BY line LIMIT 1");
   make(consumers_, "SELECT count(*) FROM owner WHERE consuming=1");
   make(dead_, "SELECT n, id, cause, attempts, why, who, at_ms FROM dead WHERE n > ? ORDER BY n LIMIT ?");
   make(owners_, "SELECT n FROM owner");
-  make(known_, "SELECT 1 FROM message INDEXED BY message_id WHERE id=?");
-  make(add_message_, "INSERT INTO message VALUES(?, ?, 0, ?, ?, 0, 0, 0, 0, ?, 0, 0)");
+  make(add_message_, "INSERT INTO message VALUES(?, ?, 0, ?, ?, 0, 0, 0, 0, ?, 0, 0, ?) ON CONFLICT(id) DO NOTHING");
   make(add_content_, "INSERT INTO content VALUES(?, ?)");
   make(add_owner_, "INSERT INTO owner VALUES(?, ?, ?, 1)");
   make(stop_owner_, "UPDATE owner SET consuming=0 WHERE n=?");
   make(has_owner_, "SELECT 1 FROM owner WHERE n=?");
   make(remove_owner_, "DELETE FROM owner WHERE n=?");
   make(ready_,
-       "SELECT key, id, deliveries, attempts, cause, since_ms, priority FROM message INDEXED BY message_line"
+       "SELECT key, id, deliveries, attempts, cause, since_ms, priority, bytes FROM message INDEXED BY message_place"
        " WHERE state=0 ORDER BY priority DESC, line LIMIT ?");
-  make(take_, "UPDATE message SET state=1, owner=?, deliveries=deliveries+1 WHERE key=?");
+  make(take_,
+       "UPDATE message SET state=1, owner=?, deliveries=deliveries+1 WHERE key IN (SELECT key FROM message"
+       " INDEXED BY message_place WHERE state=0 ORDER BY priority DESC, line LIMIT ?)");
+  make(head_, "SELECT key FROM message INDEXED BY message_place WHERE state=0 ORDER BY priority DESC, line LIMIT ?");
+  make(bytes_, "SELECT bytes FROM message WHERE key=?");
   make(content_, "SELECT bytes FROM content WHERE key=?");
   make(held_, "SELECT attempts FROM message WHERE key=? AND state=1 AND owner=? AND deliveries=?");
+  make(ack_, "DELETE FROM message WHERE key=? AND state=1 AND owner=? AND deliveries=?");
   make(drop_message_, "DELETE FROM message WHERE key=?");
   make(drop_content_, "DELETE FROM content WHERE key=?");
   make(delay_, "UPDATE message SET state=2, owner=0, attempts=attempts+?, cause=?, due_ms=?, delay_ms=? WHERE key=?");
   make(return_, "UPDATE message SET state=0, owner=0, attempts=attempts+?, cause=? WHERE key=?");
   make(bury_,
-       "INSERT INTO dead SELECT NULL, id, ?, ?, ?, ?, ?, priority, (SELECT bytes FROM content WHERE key=message.key)"
-       " FROM message WHERE key=?");
-  make(owned_, "SELECT key, deliveries FROM message INDEXED BY message_owner WHERE state=1 AND owner=?");
+       "INSERT INTO dead SELECT NULL, id, ?, ?, ?, ?, ?, priority,"
+       " coalesce(bytes, (SELECT bytes FROM content WHERE key=message.key)) FROM message WHERE key=?");
+  make(owned_, "SELECT key, deliveries FROM message INDEXED BY message_place WHERE state=1 AND owner=?");
   make(due_,
        "SELECT key, due_ms FROM message INDEXED BY message_due WHERE state=2 AND due_ms<=? ORDER BY due_ms LIMIT ?");
   make(wake_, "UPDATE message SET state=0, line=?, since_ms=? WHERE key=?");
@@ -138,13 +144,20 @@ std::optional<std::int64_t> Store::next_due() {
   return due;
 }
 
+// Per priority the first of the line that was never delivered. Those before it came back to their old place: as many as
+// dead or draining workers had in hand, so the walk is short; what was retried stands at the end.
 std::optional<std::int64_t> Store::oldest_fresh() {
-  std::optional<std::int64_t> since;
-  if (oldest_.bind().step()) {
-    since = oldest_.integer(0);
+  std::optional<std::int64_t> oldest;
+  for (std::int64_t below = 256; lanes_.bind(below).step() && !lanes_.null(0);) {
+    below = lanes_.integer(0);
+    if (oldest_.bind(below).step()) {
+      oldest = std::min(oldest.value_or(oldest_.integer(0)), oldest_.integer(0));
+    }
     oldest_.reset();
+    lanes_.reset();
   }
-  return since;
+  lanes_.reset();
+  return oldest;
 }
 
 std::int64_t Store::consumers() {
@@ -183,14 +196,16 @@ std::vector<DeadOwner> Store::find_dead() {
 }
 
 void Store::publish(std::string_view id, std::uint8_t priority, std::string_view content, std::int64_t now_ms) {
-  const bool there = known_.bind(id).step();
-  known_.reset();
-  if (there) {
-    return;
+  const std::int64_t key = counters_.next_line;
+  const bool apart = content.size() > inline_bytes;
+  const std::optional<std::string_view> here = apart ? std::nullopt : std::optional(content);
+  if (add_message_.bind(key, id, std::int64_t{priority}, key, now_ms, here).run() == 0) {
+    return;  // it waits or runs already
   }
-  const std::int64_t key = counters_.next_line++;
-  add_message_.bind(key, id, std::int64_t{priority}, key, now_ms).run();
-  add_content_.bind(key, content).run();
+  ++counters_.next_line;
+  if (apart) {
+    add_content_.bind(key, content).run();
+  }
   ++counters_.ready;
   ++counters_.published_n;
 }
@@ -235,44 +250,82 @@ std::optional<std::vector<Taken>> Store::claim(std::int64_t owner, std::size_t m
   if (!registered) {
     return std::nullopt;
   }
+  const auto limit = static_cast<std::int64_t>(max);
   std::vector<Taken> out;
-  std::vector<std::uint8_t> priorities;
-  for (ready_.bind(static_cast<std::int64_t>(max)); ready_.step();) {
-    Taken& taken = out.emplace_back();
-    taken.delivery = DeliveryKey{.key = ready_.integer(0), .deliveries = ready_.integer(2) + 1};
-    taken.message.id = ready_.bytes(1);
-    taken.attempts = static_cast<std::uint32_t>(ready_.integer(3));
-    taken.cause = cause_of(ready_.integer(4));
-    taken.since_ms = ready_.integer(5);
-    taken.message.priority = static_cast<std::uint8_t>(ready_.integer(6));
-  }
-  for (Taken& taken : out) {
-    take_.bind(owner, taken.delivery.key).run();
-    std::optional<Message> message;
-    try {
-      if (content_.bind(taken.delivery.key).step()) {
-        message = decode_content(taken.message.id, content_.bytes(0));
-        content_.reset();
+  try {
+    for (ready_.bind(limit); ready_.step();) {
+      Taken& taken = out.emplace_back();
+      taken.delivery = DeliveryKey{.key = ready_.integer(0), .deliveries = ready_.integer(2) + 1};
+      taken.attempts = static_cast<std::uint32_t>(ready_.integer(3));
+      taken.cause = cause_of(ready_.integer(4));
+      taken.since_ms = ready_.integer(5);
+      taken.apart = ready_.null(7);
+      std::optional<Message> message =
+          decode_content(ready_.bytes(1), taken.apart ? content(taken.delivery.key) : ready_.bytes(7));
+      if (!message) {
+        ready_.reset();
+        throw DamagedRow{taken.delivery.key};
       }
-    } catch (const SqlFailure& failure) {
-      if (!failure.damaged()) {
-        throw;
-      }
+      taken.message = std::move(*message);
+      taken.message.priority = static_cast<std::uint8_t>(ready_.integer(6));
     }
-    if (!message) {
-      throw DamagedRow{taken.delivery.key};
+  } catch (const SqlFailure& failure) {
+    if (!failure.damaged()) {
+      throw;
     }
-    message->priority = taken.message.priority;
-    taken.message = std::move(*message);
+    blame_ = limit;  // the failure has ended the transaction: look for the culprit in the next one
+    throw DamagedRow{0};
   }
+  content_.reset();
   const auto n = static_cast<std::int64_t>(out.size());
+  if (n > 0) {
+    check(take_.bind(owner, n).run() == n, "the line changed inside a transaction");
+  }
   counters_.ready -= n;
   counters_.in_flight += n;
   return out;
 }
 
+// Valid until the next call. Empty, which no content is, when there is none.
+std::string_view Store::content(std::int64_t key) {
+  return content_.bind(key).step() ? content_.bytes(0) : std::string_view{};
+}
+
+// Reads the line's head one message at a time, to find the one whose bytes cannot be read. 0: none.
+std::int64_t Store::find_damaged() {
+  std::vector<std::int64_t> keys;
+  for (head_.bind(blame_); head_.step();) {
+    keys.push_back(head_.integer(0));
+  }
+  for (const std::int64_t key : keys) {
+    try {
+      (void)bytes_.bind(key).step();
+      (void)content(key);
+      bytes_.reset();
+      content_.reset();
+    } catch (const SqlFailure& failure) {
+      if (!failure.damaged()) {
+        throw;
+      }
+      return key;
+    }
+  }
+  throw SqlFailure{SQLITE_CORRUPT, "the line of waiting messages cannot be read", 0};
+}
+
 bool Store::settle(std::int64_t owner, std::string_view who, const Settle& settle, std::int64_t now_ms) {
   const std::int64_t key = settle.delivery.key;
+  if (settle.how == Settle::How::ack) {
+    if (ack_.bind(key, owner, settle.delivery.deliveries).run() == 0) {
+      return false;
+    }
+    if (settle.apart) {
+      drop_content_.bind(key).run();
+    }
+    --counters_.in_flight;
+    ++counters_.acked_n;
+    return true;
+  }
   const bool held = held_.bind(key, owner, settle.delivery.deliveries).step();
   const std::int64_t attempts = held ? held_.integer(0) : 0;
   held_.reset();
@@ -282,10 +335,6 @@ bool Store::settle(std::int64_t owner, std::string_view who, const Settle& settl
   const bool begun = settle.progress != Progress::held;
   switch (settle.how) {
     case Settle::How::ack:
-      drop_message_.bind(key).run();
-      drop_content_.bind(key).run();
-      --counters_.in_flight;
-      ++counters_.acked_n;
       break;
     case Settle::How::retry: {
       // Rounded up: a delay is never shorter than asked for.
@@ -348,7 +397,8 @@ void Store::wake_due(std::int64_t now_ms) {
   counters_.ready += n;
 }
 
-void Store::set_aside(std::int64_t key, std::int64_t now_ms) {
+void Store::set_aside(DamagedRow row, std::int64_t now_ms) {
+  const std::int64_t key = row.key;
   Statement ready(db_, "SELECT attempts FROM message WHERE key=? AND state=0");
   if (!ready.bind(key).step()) {
     return;  // another process was first

@@ -33,6 +33,7 @@ struct Taken {
   std::uint32_t attempts = 0;
   Cause cause = Cause::none;
   std::int64_t since_ms = 0;  // wall: published, or the end of its last delay
+  bool apart = false;         // its content has a row of its own
 };
 
 struct DeadRow {
@@ -50,6 +51,7 @@ struct Settle {
   How how = How::ack;
   DeliveryKey delivery;
   Progress progress = Progress::held;
+  bool apart = false;  // as taken
   Duration delay{0};
   Cause cause = Cause::none;
   std::string why;
@@ -61,7 +63,7 @@ struct DeadOwner {
 };
 
 struct DamagedRow {
-  std::int64_t key = 0;
+  std::int64_t key = 0;  // 0: one of those that were to be claimed
 };
 
 struct StoreOptions {
@@ -114,13 +116,16 @@ class Store {
   void give_back(const DeadOwner& dead);
   void wake_due(std::int64_t now_ms);
   // A message whose stored bytes are wrong: to the dead letters, so that it is reported and blocks nobody.
-  void set_aside(std::int64_t key, std::int64_t now_ms);
+  void set_aside(DamagedRow row, std::int64_t now_ms);
+  // After a DamagedRow without a key, in a reading transaction of its own, which may end with it.
+  [[nodiscard]] std::int64_t find_damaged();
   // After the wall clock jumped back: no delay is longer than it was asked for.
   void shorten_delays(std::int64_t now_ms);
 
  private:
   Store(const std::string& path, const StoreOptions& options);
   void check_whole();
+  [[nodiscard]] std::string_view content(std::int64_t key);
   [[nodiscard]] std::vector<DeliveryKey> owned(std::int64_t owner);
   void return_row(std::int64_t key, Progress progress);
   void bury(std::int64_t key, std::string_view who, std::uint32_t attempts, Cause cause, std::string_view why,
@@ -131,14 +136,15 @@ class Store {
   std::function<std::int64_t()> mark_;
   Db db_;
   bool writing_ = false;
+  std::int64_t blame_ = 0;    // how many were being claimed when one could not be read
   std::int64_t changes_ = 0;  // SQLite's count when the transaction began
   Counters counters_;
   Counters stored_;
 
   Statement begin_read_, begin_write_, commit_, read_counters_, write_counters_;
-  Statement next_due_, oldest_, consumers_, dead_, owners_;
-  Statement known_, add_message_, add_content_, add_owner_, stop_owner_, has_owner_, remove_owner_;
-  Statement ready_, take_, content_, held_, drop_message_, drop_content_;
+  Statement next_due_, lanes_, oldest_, consumers_, dead_, owners_;
+  Statement add_message_, add_content_, add_owner_, stop_owner_, has_owner_, remove_owner_;
+  Statement ready_, take_, head_, bytes_, content_, held_, ack_, drop_message_, drop_content_;
   Statement delay_, return_, bury_, owned_, due_, wake_, shorten_;
 };
 

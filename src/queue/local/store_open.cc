@@ -29,9 +29,40 @@ std::string reason(int error) {
   return std::strerror(error);
 }  // NOLINT(concurrency-mt-unsafe): glibc's is per thread
 
-// Made under another name and moved into place whole, so that nobody ever sees half a queue file and two makers cannot
-// overwrite each other. Losing that race is success.
+// One maker at a time, so that what an earlier file of this name left behind can be cleared away without a race. Held
+// until the descriptor is closed.
+Result<aio::Fd> lock_making(const std::string& path, const StoreOptions& options) {
+  const std::string folder = path + "-workers";
+  if (::mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST) {
+    return Error{Code::denied, "queue file " + path + " cannot be made: the folder " + folder + ": " + reason(errno)};
+  }
+  aio::Fd fd(::open((folder + "/make").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
+  if (!fd) {
+    return Error{Code::denied, "queue file " + path + " cannot be made: " + folder + "/make: " + reason(errno)};
+  }
+  struct flock whole{};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  for (int tries = 0; ::fcntl(fd.get(), F_OFD_SETLK, &whole) != 0; ++tries) {
+    if ((errno != EAGAIN && errno != EACCES) || !options.busy || !options.busy(tries)) {
+      return Error{Code::retry, "queue file " + path + " is being made by another process: " + reason(errno)};
+    }
+  }
+  return fd;
+}
+
+// Made under another name and moved into place whole, so that nobody ever sees half a queue file, and never over
+// another file.
 Result<void> make_file(const std::string& path, const StoreOptions& options, const std::string& vfs) {
+  const Result<aio::Fd> alone = lock_making(path, options);
+  if (!alone) {
+    return alone.error();
+  }
+  if (::access(path.c_str(), F_OK) == 0) {
+    return {};  // another process was first
+  }
+  // The journal of a file that was removed after a crash would be rolled back into the new one.
+  ::unlink((path + "-journal").c_str());
   const std::string fresh = path + ".new-" + options.fresh_name();
   try {
     Db db(fresh, vfs, true);

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every queue file that is refused, and what is said. The table is the page docs/reference/bad-input-local-queue.md:
+// SNAP_UPDATE=1 writes it, without that the test compares.
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "queue/local/content.h"
+#include "queue/local/crash_vfs.h"
+#include "queue/local/store.h"
+
+namespace sluice::queue::local {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* page_path = "docs/reference/bad-input-local-queue.md";
+
+StoreOptions options() {
+  return StoreOptions{.create = true,
+                      .vfs = {},
+                      .busy = {},
+                      .fresh_name = [] { return std::string("test"); },
+                      .mark = [n = std::int64_t{0}]() mutable { return ++n; }};
+}
+
+struct Case {
+  std::string what;
+  std::function<void(const std::string& path)> prepare;  // a good file with one message is at `path`
+  std::string path = "DIR/orders.db";
+  bool fine = false;
+};
+
+void overwrite(const std::string& path, std::size_t at, const std::string& bytes) {
+  std::string all = crash::slurp(path);
+  all.replace(at, bytes.size(), bytes);
+  crash::spit(path, all);
+}
+
+void replace_by(const std::string& path, const std::string& bytes) {
+  crash::spit(path, bytes);
+}
+
+void by_sqlite(const std::string& path, const char* sql) {
+  fs::remove(path);
+  sqlite3* db = nullptr;
+  sqlite3_open(path.c_str(), &db);
+  sqlite3_exec(db, sql, nullptr, nullptr, nullptr);
+  sqlite3_close(db);
+}
+
+std::vector<Case> cases() {
+  return {
+      {.what = "no file yet", .prepare = [](const std::string& p) { fs::remove(p); }, .fine = true},
+      {.what = "a link to a queue file",
+       .prepare = [](const std::string& p) { fs::create_symlink(p, fs::path(p).parent_path() / "link.db"); },
+       .path = "DIR/link.db",
+       .fine = true},
+      {.what = "a clock that stands in 1970 when the message was published",
+       .prepare = [](const std::string&) {},
+       .fine = true},
+      {.what = "a folder that does not exist", .prepare = [](const std::string&) {}, .path = "DIR/nowhere/orders.db"},
+      {.what = "a file where a folder should be",
+       .prepare = [](const std::string&) {},
+       .path = "DIR/orders.db/orders.db"},
+      {.what = "a folder", .prepare = [](const std::string&) {}, .path = "DIR"},
+      {.what = "a path that ends in a slash", .prepare = [](const std::string&) {}, .path = "DIR/new/"},
+      {.what = "a fifo",
+       .prepare =
+           [](const std::string& p) {
+             fs::remove(p);
+             ASSERT_EQ(::mkfifo(p.c_str(), 0600), 0);
+           }},
+      {.what = "a device", .prepare = [](const std::string&) {}, .path = "/dev/null"},
+      {.what = "a link to nothing",
+       .prepare =
+           [](const std::string& p) {
+             fs::remove(p);
+             fs::create_symlink("gone.db", p);
+           }},
+      {.what = "a link to itself",
+       .prepare =
+           [](const std::string& p) {
+             fs::remove(p);
+             fs::create_symlink(fs::path(p).filename(), p);
+           }},
+      {.what = "an empty file", .prepare = [](const std::string& p) { replace_by(p, ""); }},
+      {.what = "a text file", .prepare = [](const std::string& p) { replace_by(p, "orders: 12\n"); }},
+      {.what = "the first 40 bytes of a queue file",
+       .prepare = [](const std::string& p) { replace_by(p, crash::slurp(p).substr(0, 40)); }},
+      {.what = "a queue file cut off inside a page",
+       .prepare = [](const std::string& p) { replace_by(p, crash::slurp(p).substr(0, 3 * 4096 + 100)); }},
+      {.what = "a queue file cut off between pages",
+       .prepare = [](const std::string& p) { replace_by(p, crash::slurp(p).substr(0, 3 * 4096)); }},
+      {.what = "an SQLite database of another program",
+       .prepare = [](const std::string& p) { by_sqlite(p, "CREATE TABLE t(a)"); }},
+      {.what = "a database with our mark and tables of another program",
+       .prepare =
+           [](const std::string& p) {
+             by_sqlite(p, "PRAGMA application_id=1936487793; PRAGMA user_version=1; CREATE TABLE t(a)");
+           }},
+      {.what = "a queue file of a newer sluice",
+       .prepare =
+           [](const std::string& p) {
+             by_sqlite(p, "PRAGMA application_id=1936487793; PRAGMA user_version=7; CREATE TABLE t(a)");
+           }},
+      {.what = "one flipped bit in the header", .prepare = [](const std::string& p) { overwrite(p, 40, "\x7f"); }},
+      {.what = "one changed byte in a page",
+       .prepare = [](const std::string& p) { overwrite(p, 4096 + 4000, "\x7f"); }},
+      {.what = "a zeroed page",
+       .prepare = [](const std::string& p) { overwrite(p, 2 * 4096, std::string(4096, '\0')); }},
+      {.what = "two pages that changed places",
+       .prepare =
+           [](const std::string& p) {
+             const std::string all = crash::slurp(p);
+             overwrite(p, 4096, all.substr(2 * 4096, 4096));
+             overwrite(p, 2 * 4096, all.substr(4096, 4096));
+           }},
+      {.what = "a folder in which no file can be made",
+       .prepare = [](const std::string&) {},
+       .path = "/proc/orders.db"},
+      {.what = "an unreadable path", .prepare = [](const std::string&) {}, .path = "DIR/" + std::string(300, 'x')},
+  };
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
+// The answer of one case, with its folder called DIR.
+std::string answer(const Case& one) {
+  std::string name = (fs::temp_directory_path() / "sluice-bad-XXXXXX").string();
+  const std::string folder = fs::canonical(::mkdtemp(name.data())).string();
+  const std::string good = folder + "/orders.db";
+  {
+    const Result<std::unique_ptr<Store>> store = Store::open(good, options());
+    EXPECT_TRUE(store) << (store ? "" : store.error().what);
+    const Message message{.id = "a", .body = "b", .headers = {}, .type = {}, .priority = 0, .published_at = {}};
+    (*store)->begin(true);
+    (*store)->publish("a", 0, encode_content(message, WallTime{}), 0);
+    (*store)->commit();
+  }
+  one.prepare(good);
+  const Result<std::unique_ptr<Store>> store = Store::open(replaced(one.path, "DIR", folder), options());
+  EXPECT_EQ(store.has_value(), one.fine) << one.what;
+  const std::string said = store ? "opened" : replaced(store.error().what, folder, "DIR");
+  fs::remove_all(folder);
+  return said;
+}
+
+TEST(BadQueueFile, IsRefusedWithItsPathWhatIsWrongAndTheWayOut) {
+  std::string page =
+      "# Bad queue files: what is there, what you are told\n\n"
+      "<!-- Generated by src/queue/local/bad_input_test.cc. To change it: change that, then SNAP_UPDATE=1 "
+      "build/dev/queue_local_test -->\n\n"
+      "The file of a local queue is looked at when it is opened; damage in a large file is found when the damaged page "
+      "is used, "
+      "and a message\nwhose own bytes are damaged goes to the dead letters. `DIR` is some folder. Code words say what "
+      "a caller "
+      "should do: `invalid` needs other\ninput, `denied` an operator, `retry` patience.\n\n"
+      "| there is | the answer |\n| --- | --- |\n";
+  for (const Case& one : cases()) {
+    const std::string said = answer(one);
+    if (!one.fine) {
+      EXPECT_NE(said.find("queue file"), std::string::npos) << one.what << ": " << said;
+    }
+    page += fmt::format("| {} | `{}` |\n", one.what, replaced(said, std::string(300, 'x'), "xxx.."));
+  }
+  page +=
+      "\nA filesystem of the network (NFS, SMB, 9p, AFS, Ceph, Lustre, FUSE and others) is refused by its type: `queue "
+      "file "
+      "DIR/orders.db is on\na network filesystem (NFS), whose locks and syncs cannot be trusted: put the file on a "
+      "local "
+      "disk, or use a broker (queue.rabbitmq) when\nseveral machines share the queue`.\n";
+  if (std::getenv("SNAP_UPDATE") != nullptr) {
+    crash::spit(page_path, page);
+  }
+  EXPECT_EQ(crash::slurp(page_path), page) << "to write it anew: SNAP_UPDATE=1 build/dev/queue_local_test";
+}
+
+}  // namespace
+}  // namespace sluice::queue::local
