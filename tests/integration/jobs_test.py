@@ -49,7 +49,7 @@ def _(box):
     contains(pool, "backlogPerWorker")
     box.write("orders.yaml", pool)
     box.write("handle", HANDLER, mode=0o755)
-    box.sluice("publish", "-f", "orders.yaml", "--lines", "jobs.txt", exit=0, timeout=120)
+    box.sluice("publish", "-f", "orders.yaml", "--lines", "jobs.txt", exit=0, timeout=300)
     scaler = box.start_sluice("scale", "-f", "orders.yaml")
     path = box.path("done.jsonl")
     wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= len(lines), what="all jobs to be done",
@@ -85,7 +85,7 @@ def _(box):
     server = JobServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        box.sluice("publish", "--queue", "q.db", "--lines", "jobs.txt", exit=0, timeout=120)
+        box.sluice("publish", "--queue", "q.db", "--lines", "jobs.txt", exit=0, timeout=300)
         worked = box.sluice("work", "--queue", "q.db", "--http", f"http://127.0.0.1:{server.server_address[1]}/jobs",
                             "--concurrency", 8, "--idle-exit", "500ms", "-o", "json", exit=0, timeout=scaled(120, 600))
     finally:

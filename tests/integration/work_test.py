@@ -154,9 +154,11 @@ def _(box):
 @test("workers by hand take the pool's slots and the one too many is refused")
 def _(box):
     pool = box.pool(workers={"max": 2})
-    first = [box.start_sluice("work", "-f", pool, "--simulate", "10ms", "--idle-exit", "never") for _ in range(2)]
-    for worker in first:
-        wait_until(lambda: "consuming" in worker.err(), what="a worker to consume", timeout=20)
+    first = []
+    for _ in range(2):  # one after the other: the first takes slot 0
+        worker = box.start_sluice("work", "-f", pool, "--simulate", "10ms", "--idle-exit", "never")
+        wait_until(lambda process=worker: "consuming" in process.err(), what="a worker to consume", timeout=20)
+        first.append(worker)
     contains(box.sluice("work", "-f", pool, "--simulate", "10ms", exit=1).err, "all 2 slots")
     equal(first[0].stop().exit, 0, "exit")
     box.sluice("work", "-f", pool, "--simulate", "10ms", "--idle-exit", "100ms", exit=0)
