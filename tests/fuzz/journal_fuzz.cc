@@ -64,7 +64,11 @@ void explain(std::string_view bytes, const control::Ask& ask) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   run_again(bytes);
-  explain(bytes, {.tick = {}, .at = {}, .last = 3});
-  explain(bytes, {.tick = "f000c10e-3", .at = {}, .last = 1});
+  // One way of asking an input, since each decides the same ticks a hundred times.
+  if (size % 2 == 0) {
+    explain(bytes, {.tick = {}, .at = {}, .last = 2});
+  } else {
+    explain(bytes, {.tick = "f000c10e-1", .at = {}, .last = 1});
+  }
   return 0;
 }
