@@ -94,7 +94,8 @@ def _(box):
 def _(box):
     published_and_scaled(box)
     text = journal(box).read_text()
-    torn = box.write("torn.jsonl", text + text[-200:-100] + "\n" + text + text.splitlines()[-1][:80])
+    half = text.splitlines()[-1][:80]
+    torn = box.write("torn.jsonl", text + half + "\n" + text + half)
     done = box.sluice("decide", "--journal", torn, exit=0)
     contains(done.err, "is torn")
     equal(done.err.count("is torn"), 2)
