@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "model/json.h"
+#include "pool/pool.h"
 
 namespace sluice::control {
 namespace {
@@ -27,14 +28,6 @@ void append_names(std::string& out, const std::vector<std::string>& names) {
 
 }  // namespace
 
-std::string spec_hash(std::string_view spec_json) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;
-  for (const char c : spec_json) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  }
-  return fmt::format("{:016x}", hash);
-}
-
 Journal::Journal(JournalSink& sink, std::string pool_id, std::string spec_json, std::string boot)
     : sink_(sink), pool_id_(std::move(pool_id)), boot_(std::move(boot)) {
   change(std::move(spec_json));
@@ -42,7 +35,7 @@ Journal::Journal(JournalSink& sink, std::string pool_id, std::string spec_json, 
 
 void Journal::change(std::string spec_json) {
   spec_json_ = std::move(spec_json);
-  spec_hash_ = control::spec_hash(spec_json_);
+  spec_hash_ = pool::spec_hash(spec_json_);
   pool_due_ = true;
 }
 

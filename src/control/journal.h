@@ -80,7 +80,4 @@ class Journal {
   std::string line_;  // reused, so that a tick allocates little
 };
 
-// 16 hex digits of the FNV-1a hash of the spec's canonical JSON: says "the same spec", no more.
-[[nodiscard]] std::string spec_hash(std::string_view spec_json);
-
 }  // namespace sluice::control

@@ -54,6 +54,7 @@ Result<void> JournalFile::rotate() {
     }
   }
   start_ = true;
+  torn_ = false;
   return open();
 }
 
@@ -75,18 +76,25 @@ Result<void> JournalFile::write(std::string_view line) {
       return opened;
     }
   }
-  buffer_.assign(line);
+  buffer_.assign(torn_ ? "\n" : "");
+  buffer_ += line;
   buffer_ += '\n';
-  const ssize_t n = ::write(fd_, buffer_.data(), buffer_.size());
-  if (n != static_cast<ssize_t>(buffer_.size())) {
-    const Error error = failed("write");
-    if (n > 0 && ::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) {
-      bytes_ += static_cast<std::size_t>(n);  // a torn line stays; readers skip it
+  std::size_t written = 0;
+  while (written < buffer_.size()) {
+    const ssize_t n = ::write(fd_, buffer_.data() + written, buffer_.size() - written);
+    if (n < 0) {
+      const Error error = failed("write");
+      if (written > 0 && ::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) {
+        bytes_ += written;
+        torn_ = true;  // it stays, and readers skip it; the next line must not be glued to it
+      }
+      start_ = true;  // whoever reads on after the gap needs spec and state again
+      return error;
     }
-    start_ = true;  // whoever reads on after the gap needs spec and state again
-    return error;
+    written += static_cast<std::size_t>(n);  // less than asked for: the disk is full, which the next write says
   }
   bytes_ += buffer_.size();
+  torn_ = false;
   if (echo_) {
     echo_(line);
   }

@@ -36,6 +36,7 @@ class JournalFile final : public JournalSink {
   int fd_ = -1;
   std::size_t bytes_ = 0;
   bool start_ = true;
+  bool torn_ = false;  // the last line is not whole, and could not be removed
   std::string buffer_;
 };
 

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/journal.h"
 
+#include <fcntl.h>
+#include <fmt/core.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "control/journal_file.h"
 #include "control/journal_read.h"
+#include "pool/pool.h"
 
 namespace sluice::control {
 namespace {
@@ -71,7 +78,7 @@ TEST(Journal, BeginsWithPoolAndStateAndFoldsSteadyTicks) {
   EXPECT_EQ(events(lines.lines), (std::vector<std::string>{"pool", "state", "tick", "steady", "tick"}));
   EXPECT_EQ(lines.lines.at(0),
             R"({"event":"pool","v":1,"at":"1970-01-01T00:16:50.000Z","pool":"default/orders","spec":{},"spec_hash":")" +
-                spec_hash("{}") + "\"}");
+                pool::spec_hash("{}") + "\"}");
   EXPECT_EQ(
       lines.lines.at(3),
       R"({"event":"steady","pool":"default/orders","from":"1970-01-01T00:17:00.000Z","to":"1970-01-01T00:17:20.000Z","ticks":3,"ready":{"min":0,"max":3}})");
@@ -159,6 +166,29 @@ TEST(JournalFile, EndsATornLineOfAnEarlierRun) {
   ASSERT_TRUE(file.at_start_of_file());
   ASSERT_TRUE(file.write("{\"next\":1}"));
   EXPECT_EQ(read(path), (std::vector<std::string>{"{\"whole\":1}", "{\"torn", "{\"next\":1}"}));
+}
+
+TEST(JournalFile, ATornLineThatCannotBeRemovedIsEndedBeforeTheNext) {
+  // A file that cannot shrink, as one with the attribute "append only", on a disk that has room for half a line.
+  const int sealed = ::memfd_create("journal", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  ASSERT_EQ(::fcntl(sealed, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+  const std::string path = fmt::format("/proc/self/fd/{}", sealed);
+  JournalFile file(path, {});
+  ASSERT_TRUE(file.write("{\"whole\":1}"));
+  struct rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  struct rlimit small = before;
+  small.rlim_cur = 20;
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const Result<void> refused = file.write("{\"torn\":\"as there is no room\"}");
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().what, path + ": cannot write: File too large");
+  ASSERT_TRUE(file.write("{\"next\":1}"));
+  EXPECT_EQ(read(path), (std::vector<std::string>{"{\"whole\":1}", "{\"torn\":", "{\"next\":1}"}));
+  ::close(sealed);
 }
 
 TEST(JournalFile, RotatesBetweenTicksAndKeepsFour) {

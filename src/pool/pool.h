@@ -50,8 +50,9 @@ struct ParsedQueue {
 [[nodiscard]] std::string to_json(const Queue& queue);
 // The text of parse_queue_json; holds no credentials, since a pool never does.
 [[nodiscard]] std::string queue_json(const PoolSpec& spec);
-// 16 hexadecimal digits that change when the spec does.
+// 16 hexadecimal digits that change when the spec does; the second takes what to_json() gave.
 [[nodiscard]] std::string spec_hash(const PoolSpec& spec);
+[[nodiscard]] std::string spec_hash(std::string_view spec_json);
 
 // JSON schema (draft 2020-12) of a pool file, with the rules between fields as CEL in x-kubernetes-validations.
 [[nodiscard]] std::string json_schema();

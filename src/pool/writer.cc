@@ -34,12 +34,16 @@ std::string queue_json(const PoolSpec& spec) {
   return out;
 }
 
-std::string spec_hash(const PoolSpec& spec) {
+std::string spec_hash(std::string_view spec_json) {
   std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, 64 bits: tells changes apart, guards nothing
-  for (const char c : to_json(spec)) {
+  for (const char c : spec_json) {
     hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   }
   return fmt::format("{:016x}", hash);
+}
+
+std::string spec_hash(const PoolSpec& spec) {
+  return spec_hash(to_json(spec));
 }
 
 }  // namespace sluice::pool
