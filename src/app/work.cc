@@ -12,7 +12,7 @@
 #include "aio/task_group.h"
 #include "app/verbs.h"
 #include "app/wiring.h"
-#include "app/work_place.h"
+#include "fleet/process/held_slot.h"
 #include "worker/endpoint.h"
 #include "worker/exec_handler.h"
 #include "worker/http_handler.h"
@@ -23,6 +23,7 @@ namespace sluice::app {
 namespace {
 
 using namespace std::chrono_literals;
+using fleet::process::HeldSlot;
 
 constexpr Duration open_timeout = 30s;  // chosen: another process may hold the file for a long commit
 
@@ -126,10 +127,35 @@ std::string seconds(const std::optional<Duration>& d) {
   return d ? fmt::format("{:.3f}", to_s(*d)) : "null";
 }
 
+// The slot that a scaler gave, or a free one of `pool` for a worker started by hand; empty when there is neither, so
+// that nobody scales it. Code::conflict when the pool has no free slot.
+Result<std::optional<HeldSlot>> take_slot(Context& context, const LoadedPool* pool) {
+  Result<std::optional<HeldSlot>> given =
+      HeldSlot::inherited([&context](const std::string& name) { return context.env(name); });
+  if (!given || *given || pool == nullptr) {
+    return given;
+  }
+  Result<fleet::process::StateFolder> folder = fleet::process::StateFolder::open(pool->state, true);
+  if (!folder) {
+    return folder.error();
+  }
+  const int slots_max = static_cast<int>(pool->pool.spec.workers.max);
+  fleet::process::SlotRecord record{.id = context.random.hex(16),
+                                    .pid = ::getpid(),
+                                    .created_at = context.clock.now(),
+                                    .started_at = context.clock.wall()};
+  Result<fleet::process::TakenSlot> taken =
+      fleet::process::take_free_slot(*folder, pool->pool.name, slots_max, std::move(record));
+  if (!taken) {
+    return taken.error();
+  }
+  return std::optional<HeldSlot>(std::in_place, std::move(*folder), std::move(*taken));
+}
+
 // Everything that goes on beside the runtime, and what is told about it.
 class Working final : public worker::Observer {
  public:
-  Working(Context& context, std::optional<WorkPlace> place, std::string queue, aio::TaskGroup& beside,
+  Working(Context& context, std::optional<HeldSlot> place, std::string queue, aio::TaskGroup& beside,
           StopSignals& signals)
       : context_(context), place_(std::move(place)), queue_(std::move(queue)), beside_(beside), signals_(signals) {}
 
@@ -149,7 +175,7 @@ class Working final : public worker::Observer {
   aio::Task<void> serve();
 
   Context& context_;
-  std::optional<WorkPlace> place_;
+  std::optional<HeldSlot> place_;
   std::string queue_;
   aio::TaskGroup& beside_;
   StopSignals& signals_;
@@ -259,7 +285,7 @@ aio::Task<int> work(Context& context, Args args) {
     context.err.line("sluice work: " + (handler ? options.error().what : handler.error().what));
     co_return exit_usage;
   }
-  Result<std::optional<WorkPlace>> place = WorkPlace::take(context, target->pool ? &*target->pool : nullptr);
+  Result<std::optional<HeldSlot>> place = take_slot(context, target->pool ? &*target->pool : nullptr);
   if (!place) {
     context.err.line("sluice work: " + place.error().what);
     co_return exit_failed;

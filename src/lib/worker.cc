@@ -13,7 +13,7 @@
 
 #include "aio/signals.h"
 #include "aio/task_group.h"
-#include "lib/place.h"
+#include "fleet/process/held_slot.h"
 #include "lib/settings.h"
 #include "queue/local/local_queue.h"
 #include "worker/endpoint.h"
@@ -131,7 +131,7 @@ struct Worker::Impl final : worker::Observer {
   const WorkerOptions options;
   aio::Loop loop;
   aio::RealClock clock{loop};
-  std::optional<lib::Place> place;
+  std::optional<fleet::process::HeldSlot> place;
   std::optional<std::uint16_t> port;
   bool called = false;
   bool draining = false;
@@ -170,7 +170,7 @@ int Worker::run(std::function<Outcome(const Message&)> handle) {
   if (!settings) {
     return impl_->fail(exit_usage, settings.error().what);
   }
-  Result<std::optional<lib::Place>> place = lib::Place::inherited(variable);
+  Result<std::optional<fleet::process::HeldSlot>> place = fleet::process::HeldSlot::inherited(variable);
   if (!place) {
     return impl_->fail(exit_usage, place.error().what);
   }

@@ -7,7 +7,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <optional>
 
+#include "fleet/process/held_slot.h"
 #include "fleet/process/scaler_lock.h"
 #include "fleet/process/slot_lock.h"
 #include "fleet/process/worker_command.h"
@@ -111,6 +114,30 @@ TEST_F(Locks, AnInheritedLockIsClosedOnExecAndAnythingElseIsRefused) {
   EXPECT_FALSE(LockFile::inherited(-1));
   EXPECT_FALSE(LockFile::inherited(1));
   EXPECT_FALSE(LockFile::inherited(987));
+}
+
+TEST_F(Locks, AWorkerHoldsTheSlotItWasGivenAndLeavesItsLastWords) {
+  const StateFolder state = StateFolder::open(root + "/state", true).value();
+  std::map<std::string, std::string> variables;
+  const auto environment = [&variables](const std::string& name) {
+    const auto found = variables.find(name);
+    return found == variables.end() ? std::nullopt : std::optional(found->second);
+  };
+  EXPECT_FALSE(HeldSlot::inherited(environment).value());
+  const int fd = ::open(state.slot_path(2, "lock").c_str(), O_CREAT | O_RDWR, 0644);
+  variables = {{"SLUICE_SLOT_FD", std::to_string(fd)},
+               {"SLUICE_SLOT", "2"},
+               {"SLUICE_STATE", root + "/state"},
+               {"SLUICE_WORKER", "orders-w2"}};
+  const auto held = HeldSlot::inherited(environment);
+  ASSERT_TRUE(held && *held);
+  EXPECT_EQ((*held)->worker(), "orders-w2");
+  EXPECT_EQ((*held)->socket(), state.slot_path(2, "sock"));
+  EXPECT_TRUE((*held)->last_words("{}"));
+  EXPECT_EQ(state.tail(2, "last", 10), "{}");
+  variables["SLUICE_SLOT"] = "two";
+  EXPECT_EQ(HeldSlot::inherited(environment).error().what,
+            "SLUICE_SLOT is \"two\"; a scaler sets it to a whole number");
 }
 
 TEST_F(Locks, AMissingStateFolderIsGoneUnlessItMayBeMade) {
