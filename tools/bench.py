@@ -15,14 +15,18 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     parser.add_argument("names", nargs="*", help="only these")
     arguments = parser.parse_args()
-    sources = sorted(p.stem for p in (ROOT / "bench").glob("*_bench.cc"))
-    chosen = [s for s in sources if not arguments.names or s.removesuffix("_bench") in arguments.names]
+    sources = sorted([*(ROOT / "bench").glob("*_bench.cc"), *(ROOT / "bench").glob("*_bench.py")])
+    known = {s.stem.removesuffix("_bench"): s for s in sources}
+    chosen = [name for name in known if not arguments.names or name in arguments.names]
     if not chosen:
-        sys.exit("no benchmark of that name" if sources else "there is no bench/*_bench.cc")
+        sys.exit(f"no benchmark of that name; there are: {' '.join(known)}")
     failed = []
     for name in chosen:
-        print(f"== {name.removesuffix('_bench')}", flush=True)
-        if subprocess.run([arguments.build.resolve() / "bench" / name], cwd=ROOT).returncode != 0:
+        print(f"== {name}", flush=True)
+        source = known[name]
+        program = [arguments.build.resolve() / "bench" / source.stem]
+        command = [sys.executable, source] if source.suffix == ".py" else program
+        if subprocess.run(command, cwd=ROOT).returncode != 0:
             failed.append(name)
     if failed:
         sys.exit(f"failed: {' '.join(failed)}")
