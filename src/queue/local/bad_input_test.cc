@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -32,6 +33,21 @@ struct Case {
   std::function<void(const std::string& path)> prepare;  // a good file with one message is at `path`
   std::string path = "DIR/orders.db";
   bool fine = false;
+  bool writes = false;     // the answer is that of the first write
+  bool as_nobody = false;  // opened by a user who owns nothing here; the superuser may do everything
+};
+
+// Gives up the superuser's rights for a while; nothing to give up for anybody else.
+class Nobody {
+ public:
+  explicit Nobody(bool wanted) : dropped_(wanted && ::geteuid() == 0) { set(dropped_ ? 65534 : ::geteuid()); }
+  ~Nobody() { set(dropped_ ? 0 : ::geteuid()); }
+  Nobody(const Nobody&) = delete;
+  Nobody& operator=(const Nobody&) = delete;
+
+ private:
+  static void set(uid_t user) { EXPECT_EQ(::seteuid(user), 0); }
+  bool dropped_;
 };
 
 void overwrite(const std::string& path, std::size_t at, const std::string& bytes) {
@@ -87,6 +103,22 @@ std::vector<Case> cases() {
              fs::remove(p);
              fs::create_symlink(fs::path(p).filename(), p);
            }},
+      {.what = "a file that may only be read: it is opened, and a publish says",
+       .prepare = [](const std::string& p) { fs::permissions(p, fs::perms(0444)); },
+       .fine = true,
+       .writes = true,
+       .as_nobody = true},
+      {.what = "a file of somebody else, who lets nobody read it",
+       .prepare = [](const std::string& p) { fs::permissions(p, fs::perms::none); },
+       .as_nobody = true},
+      {.what = "a folder that may only be read",
+       .prepare =
+           [](const std::string& p) {
+             fs::remove(p);
+             fs::remove_all(p + "-workers");
+             fs::permissions(fs::path(p).parent_path(), fs::perms(0555));
+           },
+       .as_nobody = true},
       {.what = "an empty file", .prepare = [](const std::string& p) { replace_by(p, ""); }},
       {.what = "a text file", .prepare = [](const std::string& p) { replace_by(p, "orders: 12\n"); }},
       {.what = "the first 40 bytes of a queue file",
@@ -112,6 +144,12 @@ std::vector<Case> cases() {
        .prepare = [](const std::string& p) { overwrite(p, 4096 + 4000, "\x7f"); }},
       {.what = "a zeroed page",
        .prepare = [](const std::string& p) { overwrite(p, 2 * 4096, std::string(4096, '\0')); }},
+      {.what = "the last pages zeroed",
+       .prepare =
+           [](const std::string& p) {
+             const std::size_t half = crash::slurp(p).size() / 8192 * 4096;
+             overwrite(p, half, std::string(crash::slurp(p).size() - half, '\0'));
+           }},
       {.what = "two pages that changed places",
        .prepare =
            [](const std::string& p) {
@@ -133,6 +171,13 @@ std::string replaced(std::string text, const std::string& from, const std::strin
   return text;
 }
 
+void publish_one(Store& store, const std::string& id) {
+  const Message message{.id = id, .body = "b", .headers = {}, .type = {}, .priority = 0, .published_at = {}};
+  store.begin(true);
+  store.publish(id, 0, encode_content(message, WallTime{}), 0);
+  store.commit();
+}
+
 // The answer of one case, with its folder called DIR.
 std::string answer(const Case& one) {
   std::string name = (fs::temp_directory_path() / "sluice-bad-XXXXXX").string();
@@ -141,15 +186,27 @@ std::string answer(const Case& one) {
   {
     const Result<std::unique_ptr<Store>> store = Store::open(good, options());
     EXPECT_TRUE(store) << (store ? "" : store.error().what);
-    const Message message{.id = "a", .body = "b", .headers = {}, .type = {}, .priority = 0, .published_at = {}};
-    (*store)->begin(true);
-    (*store)->publish("a", 0, encode_content(message, WallTime{}), 0);
-    (*store)->commit();
+    publish_one(**store, "a");
   }
+  fs::permissions(folder, fs::perms(0755));
   one.prepare(good);
-  const Result<std::unique_ptr<Store>> store = Store::open(replaced(one.path, "DIR", folder), options());
+  Result<std::unique_ptr<Store>> store = Error{Code::invalid, "not opened"};
+  {
+    const Nobody user(one.as_nobody);
+    store = Store::open(replaced(one.path, "DIR", folder), options());
+  }
   EXPECT_EQ(store.has_value(), one.fine) << one.what;
-  const std::string said = store ? "opened" : replaced(store.error().what, folder, "DIR");
+  std::string said = store ? "opened" : replaced(store.error().what, folder, "DIR");
+  if (store && one.writes) {
+    try {
+      publish_one(**store, "b");
+      ADD_FAILURE() << one.what << ": it was written";
+    } catch (const SqlFailure& failure) {
+      said = replaced(explain(failure, good).what, folder, "DIR");
+    }
+    store = Error{Code::invalid, "closed"};
+  }
+  fs::permissions(folder, fs::perms(0755));
   fs::remove_all(folder);
   return said;
 }

@@ -33,12 +33,16 @@ std::string reason(int error) {
 // until the descriptor is closed.
 Result<aio::Fd> lock_making(const std::string& path, const StoreOptions& options) {
   const std::string folder = path + "-workers";
+  const auto refused = [&path](const std::string& what, int error) {
+    return Error{Code::denied, "queue file " + path + " cannot be made: " + what + ": " + reason(error) +
+                                   ". Give a path in a folder that this user may write"};
+  };
   if (::mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST) {
-    return Error{Code::denied, "queue file " + path + " cannot be made: the folder " + folder + ": " + reason(errno)};
+    return refused(folder, errno);
   }
   aio::Fd fd(::open((folder + "/make").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666));
   if (!fd) {
-    return Error{Code::denied, "queue file " + path + " cannot be made: " + folder + "/make: " + reason(errno)};
+    return refused(folder + "/make", errno);
   }
   struct flock whole{};
   whole.l_type = F_WRLCK;
@@ -152,6 +156,9 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& path, const StoreO
     if (const Result<void> made = make_file(seen->path, options, options.vfs); !made) {
       return made.error();
     }
+  } else if (::eaccess(seen->path.c_str(), R_OK) != 0) {
+    return Error{Code::denied, "queue file " + path + " cannot be read by this user (" + reason(errno) +
+                                   "): run sluice as the user to whom it belongs, see: ls -l " + path};
   }
   if (const Result<void> ours = recognise(seen->path, options.vfs, options); !ours) {
     return ours.error();
