@@ -83,6 +83,16 @@ void draw_faults(Random& random, Plan& plan) {
   plan.two_scalers = random.chance(0.2);
 }
 
+// Workers told to leave in the middle of long messages whose leases nothing else endangers: what renewals during a drain
+// are for, and too rare when its parts are drawn apart.
+void draw_long_drains(Random& random, Plan& plan) {
+  plan.broker.lease = random.between(3s, 10s);
+  plan.service_high = plan.service_low + random.between(10s, 60s);
+  plan.chaos.drain_worker = random.between(5s, 20s);
+  plan.chaos.freeze_broker = Duration{0};
+  plan.faults.queue_fail = plan.faults.queue_lose = plan.faults.queue_delay = 0;
+}
+
 }  // namespace
 
 bool Plan::leases_are_safe() const {
@@ -124,6 +134,9 @@ Plan draw_plan(std::uint64_t seed) {
   plan.fleet.spawn_high = random.between(0s, 3s);
   draw_load(random, plan);
   draw_faults(random, plan);
+  if (random.chance(0.05)) {
+    draw_long_drains(random, plan);
+  }
   plan.chaos_for = random.between(20s, 120s);
   plan.calm_for = 4h;
   return plan;

@@ -211,6 +211,51 @@ std::string answer(const Case& one) {
   return said;
 }
 
+// A few hundred cases stand for all; SLUICE_SOAK=1 takes every one.
+std::size_t stride(std::size_t usual) {
+  return std::getenv("SLUICE_SOAK") != nullptr ? 1 : usual;
+}
+
+class SmallStore : public ::testing::Test {
+ protected:
+  SmallStore() {
+    std::string name = (fs::temp_directory_path() / "sluice-small-XXXXXX").string();
+    folder = ::mkdtemp(name.data());
+    path = folder + "/orders.db";
+    const Result<std::unique_ptr<Store>> store = Store::open(path, options());
+    for (const char* id : {"a", "b", "c"}) {
+      publish_one(**store, id);
+    }
+  }
+  ~SmallStore() override { fs::remove_all(folder); }
+  // What is said of a file that holds `bytes`.
+  std::string said_of(const std::string& bytes) {
+    crash::spit(path, bytes);
+    const Result<std::unique_ptr<Store>> store = Store::open(path, options());
+    return store ? "opened" : std::string(store.error().what);
+  }
+  std::string folder, path;
+};
+
+TEST_F(SmallStore, CutOffAnywhereIsRefused) {
+  const std::string whole = crash::slurp(path);
+  ASSERT_EQ(said_of(whole), "opened");
+  for (std::size_t bytes = 0; bytes < whole.size(); bytes += stride(101)) {
+    const std::string said = said_of(whole.substr(0, bytes));
+    ASSERT_TRUE(said.starts_with("queue file " + path)) << "cut off after " << bytes << ": " << said;
+  }
+}
+
+TEST_F(SmallStore, WithAnyBitFlippedIsRefused) {
+  const std::string whole = crash::slurp(path);
+  for (std::size_t bit = 0; bit < 8 * whole.size(); bit += stride(1009)) {
+    std::string other = whole;
+    other[bit / 8] = static_cast<char>(static_cast<unsigned char>(other[bit / 8]) ^ (1U << (bit % 8)));
+    const std::string said = said_of(other);
+    ASSERT_TRUE(said.starts_with("queue file " + path)) << "bit " << bit << " flipped: " << said;
+  }
+}
+
 TEST(BadQueueFile, IsRefusedWithItsPathWhatIsWrongAndTheWayOut) {
   std::string page =
       "# Bad queue files: what is there, what you are told\n\n"
