@@ -44,8 +44,11 @@ void StartTable::failed_start(Start& start, const std::string& why) {
 }
 
 void StartTable::update(const model::FleetView& view, Time now) {
+  ++look_;
   for (const model::EndedWorker& end : view.ended) {
-    if (!ended_.emplace(end.id, now).second) {
+    const auto [counted, first] = ended_.try_emplace(end.id);
+    counted->second = look_;
+    if (!first) {
       continue;
     }
     Start& start = live_[end.id];
@@ -65,6 +68,7 @@ void StartTable::update(const model::FleetView& view, Time now) {
   }
   for (const model::Worker& worker : view.workers) {
     Start& start = live_[worker.id];
+    start.look = look_;
     last_asked_ = std::max(last_asked_.value_or(worker.created_at), worker.created_at);
     if (has_started(worker.state)) {
       started(start, worker.state == WorkerState::ready ? worker.since : view.observed_at);
@@ -72,12 +76,8 @@ void StartTable::update(const model::FleetView& view, Time now) {
       failed_start(start, worker.why.empty() ? "not started within workers.startDeadline" : worker.why);
     }
   }
-  std::erase_if(live_, [&](const auto& entry) {
-    return std::ranges::none_of(view.workers, [&](const auto& worker) { return worker.id == entry.first; });
-  });
-  std::erase_if(ended_, [&](const auto& entry) {
-    return std::ranges::none_of(view.ended, [&](const auto& end) { return end.id == entry.first; });
-  });
+  std::erase_if(live_, [this](const auto& entry) { return entry.second.look != look_; });
+  std::erase_if(ended_, [this](const auto& entry) { return entry.second != look_; });
 }
 
 model::SeenStarts StartTable::seen(Time now) const {
