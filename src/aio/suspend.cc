@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aio/suspend.h"
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
@@ -11,6 +10,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
+#include <optional>
 
 namespace sluice::aio {
 
@@ -18,7 +18,7 @@ namespace asio = boost::asio;
 
 struct Resumer::State {
   std::move_only_function<void(boost::system::error_code, Wake)> handler;
-  asio::any_io_executor executor;
+  std::optional<Executor> executor;
 
   // Posts the handler, never runs it here: whoever wakes is in the middle of something.
   bool finish(boost::system::error_code ec, Wake why) {
@@ -26,7 +26,7 @@ struct Resumer::State {
       return false;
     }
     // Moved out at once: from here on this State is "not waiting", also for a wake() before the posted handler ran.
-    asio::post(executor, [run = std::exchange(handler, nullptr), ec, why]() mutable { run(ec, why); });
+    asio::post(*executor, [run = std::exchange(handler, nullptr), ec, why]() mutable { run(ec, why); });
     return true;
   }
 };
@@ -42,7 +42,7 @@ bool Resumer::waiting() const {
 namespace {
 
 Task<Wake> start_waiting(std::function<void(Resumer)> arrange) {
-  return asio::async_initiate<const asio::use_awaitable_t<>&, void(boost::system::error_code, Wake)>(
+  return asio::async_initiate<const asio::use_awaitable_t<Executor>&, void(boost::system::error_code, Wake)>(
       [](auto handler, std::function<void(Resumer)> start) {
         auto state = std::make_shared<Resumer::State>();
         state->executor = asio::get_associated_executor(handler);
@@ -60,7 +60,7 @@ Task<Wake> start_waiting(std::function<void(Resumer)> arrange) {
         };
         start(Resumer(std::move(state)));
       },
-      asio::use_awaitable, std::move(arrange));
+      asio::use_awaitable_t<Executor>(), std::move(arrange));
 }
 
 }  // namespace
