@@ -69,7 +69,8 @@ double syncs_per_second(World& world) {
   return n / seconds;
 }
 
-// The least that can be called a queue: one table, one commit each to add, take and remove a group.
+// The least that keeps a queue's promises: one table with an index by which a re-sent id is refused and one that keeps
+// what waits in order; one commit each to add, take and remove a group.
 class Bare {
  public:
   explicit Bare(const std::string& path) {
@@ -77,6 +78,8 @@ class Bare {
     run("PRAGMA journal_mode=PERSIST");
     run("PRAGMA synchronous=EXTRA");
     run("CREATE TABLE q(key INTEGER PRIMARY KEY, id TEXT, body BLOB, taken INTEGER)");
+    run("CREATE UNIQUE INDEX q_id ON q(id)");
+    run("CREATE INDEX q_place ON q(taken, key)");
     add_ = prepare("INSERT INTO q VALUES(?, ?, ?, 0)");
     take_ = prepare("UPDATE q SET taken=1 WHERE key=? RETURNING body");
     remove_ = prepare("DELETE FROM q WHERE key=?");

@@ -26,7 +26,7 @@ kind: WorkerPool
 metadata: {{name: {name}}}
 spec:
   queue: {{local: {{path: ./{name}.db}}}}
-  workers: {{max: 4, process: {{command: [/bin/true]}}}}
+  workers: {{max: 4, run: {{command: [sluice, work, --exec, /bin/true]}}}}
   policy: {{threshold: {{messages: 20, every: {every}s}}}}
 """
 

@@ -2,7 +2,7 @@
 // links: base model pool policy aio queue fleet control
 //
 // What one tick of each policy costs: observe what is in memory, decide, plan, and write the journal's line to memory.
-// The backlog changes with every tick, so that no line is folded away. The reference is the same line copied and
+// The pool is at its maximum and wants more, so that no line is folded away. The reference is the same line copied and
 // hashed, the least that a record of it could cost.
 #include <fmt/core.h>
 
@@ -53,9 +53,6 @@ model::FleetView fleet_of(int workers, Time now) {
                             .handling = 1,
                             .place = "node 1"});
   }
-  for (int slot = workers; slot < 2 * workers; ++slot) {
-    view.free_slots.push_back(slot);
-  }
   return view;
 }
 
@@ -68,22 +65,21 @@ Figure measure(const pool::Policy& policy, int workers) {
   pool::PoolSpec spec;
   spec.queue = pool::LocalQueue{"orders.db"};
   spec.policy = policy;
-  spec.workers.max = 2 * workers;
+  spec.workers.max = workers;  // wants more at every tick, and says each time why not
   Memory memory;
   Journal journal(memory, "default/orders", pool::to_json(spec), "bench");
   Observer observer(spec);
   ControlState state{.fresh = true};
   Time now{1h};
-  const Result<model::FleetView> fleet = fleet_of(workers, now);
+  Result<model::FleetView> fleet = fleet_of(workers, now);
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < ticks; ++i) {
     now += 1s;
-    Result<model::FleetView> view = fleet;
-    view->observed_at = now;
-    const model::Sample sample{.ready = model::Reading{i % 50, now},
+    fleet->observed_at = now;
+    const model::Sample sample{.ready = model::Reading{10 * workers + i % 50, now},
                                .in_flight = model::Reading{workers, now},
                                .oldest_age = model::OldestAge{3s, model::AgeKind::exact, now}};
-    const model::Observation seen = observer.observe(now, view, sample);
+    const model::Observation seen = observer.observe(now, fleet, sample);
     Step step = decide(spec, state, seen);
     const model::Plan what = plan(spec, step.decision, *observer.view());
     check(journal.tick({WallTime{1767225600s + i * 1s}, seen, state, step.next, step.decision, what}).has_value(),

@@ -83,8 +83,8 @@ void draw_faults(Random& random, Plan& plan) {
   plan.two_scalers = random.chance(0.2);
 }
 
-// Workers told to leave in the middle of long messages whose leases nothing else endangers: what renewals during a drain
-// are for, and too rare when its parts are drawn apart.
+// Workers told to leave in the middle of long messages whose leases nothing else endangers: what renewals during a
+// drain are for, and too rare when its parts are drawn apart.
 void draw_long_drains(Random& random, Plan& plan) {
   plan.broker.lease = random.between(3s, 10s);
   plan.service_high = plan.service_low + random.between(10s, 60s);
