@@ -13,7 +13,8 @@
 // the end.
 //
 // The broker is the authority: a settling call that returns an Error may or may not have happened. Every tag is settled
-// at most once and only on the Receiver that delivered it. There is no automatic acknowledgement.
+// at most once and only on the Receiver that delivered it; one that is settled already, or whose lease was lost, is
+// answered Code::gone. There is no automatic acknowledgement.
 #include <vector>
 
 #include "aio/clock.h"
