@@ -70,7 +70,7 @@ class NameServer {
     std::string name;
     std::size_t at = 12;
     while (question[at] != 0) {
-      const auto size = static_cast<std::size_t>(question[at]);
+      const auto size = static_cast<unsigned char>(question[at]);
       name += question.substr(at + 1, size) + ".";
       at += size + 1;
     }

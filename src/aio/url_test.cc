@@ -65,8 +65,7 @@ TEST(Url, RefusesWhatTwoProgramsCouldReadAsTwoHosts) {
                            "http://a-",
                            "http://.",
                            "http://%61",
-                           "http://b\xc3\xbc"
-                           "cher.example",
+                           "http://b\303\274cher.example",
                            "unix:x",
                            "unix:/a\nb"}) {
     EXPECT_EQ(parts(text), "refused") << text;

@@ -100,7 +100,7 @@ Result<Question> read_question(const std::string& text) {
   if (!state) {
     return state.error();
   }
-  Question out{.spec = {}, .state = std::move(*state), .seen = std::move(*observation)};
+  Question out{.spec = {}, .state = *state, .seen = std::move(*observation)};
   out.spec.queue = pool::LocalQueue{};
   out.spec.policy = std::move(*parsed.policy);
   out.spec.workers = std::move(*parsed.workers);
