@@ -44,10 +44,8 @@ std::optional<model::OldestAge> AgeLadder::climb(const model::Sample& sample) {
   if (!sample.ready) {
     return sample.oldest_age;
   }
-  if (sample.ready->n == 0) {
-    not_empty_since_ = sample.ready->observed_at;
-  } else if (!not_empty_since_) {
-    not_empty_since_ = sample.ready->observed_at;  // a lower limit of what is known: seen non-empty from the first look
+  if (sample.ready->n == 0 || !not_empty_since_) {
+    not_empty_since_ = sample.ready->observed_at;  // of a first look a lower limit of what is known
   }
   if (sample.oldest_age) {
     told_before_ = true;

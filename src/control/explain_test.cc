@@ -18,7 +18,6 @@ using model::WorkerState;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
 
 pool::PoolSpec threshold_spec() {
   pool::PoolSpec spec;

@@ -83,7 +83,7 @@ Result<void> Journal::begin(const TickRecord& record) {
                         format_wall(record.at), json_escape(pool_id_), spec_json_, spec_hash_);
     const Result<void> written = sink_.write(line_);
     if (!written) {
-      return written;
+      return written.error();
     }
     pool_due_ = false;
     return state_line(record.before, fmt::format("{}-{}", boot_, ticks_));

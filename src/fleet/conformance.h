@@ -301,6 +301,7 @@ TYPED_TEST_P(FleetConformance, AnEndIsShownUntilItsSlotIsUsedAgainAndTheLongestF
     const std::string third = co_await this->started(0);
     const auto last = co_await fleet.view(this->soon());
     EXPECT_EQ(this->end_of(*last, 0), nullptr);
+    EXPECT_NE(first, second);
     EXPECT_NE(first, third);
   };
   this->world.run(body());

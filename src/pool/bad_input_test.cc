@@ -366,7 +366,7 @@ TEST(BadConfiguration, NeedsLittleStackWhateverTheNesting) {
   };
   pthread_attr_t attributes;
   ASSERT_EQ(pthread_attr_init(&attributes), 0);
-  ASSERT_EQ(pthread_attr_setstacksize(&attributes, 512 * 1024), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, 512UL * 1024), 0);
   pthread_t thread{};
   ASSERT_EQ(pthread_create(&thread, &attributes, run, &work), 0);
   EXPECT_EQ(pthread_join(thread, nullptr), 0);

@@ -11,8 +11,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using ::testing::UnorderedElementsAre;
 
 TEST(Runtime, HandlesEverythingAndLeavesWhenTheQueueHasBeenEmptyForIdleExit) {
   World world;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fleet/process/worker_command.h"
 
+#include <fmt/core.h>
+
 #include <string_view>
 
 namespace sluice::fleet::process {
@@ -38,7 +40,7 @@ std::vector<std::string> environment_of(const WorkerCommand& command, const Work
   std::vector<std::string> out;
   out.reserve(all.size());
   for (const auto& [name, value] : all) {
-    out.push_back(name + "=" + value);
+    out.push_back(fmt::format("{}={}", name, value));
   }
   return out;
 }

@@ -142,8 +142,7 @@ std::vector<Case> cases() {
       {.what = "one flipped bit in the header", .prepare = [](const std::string& p) { overwrite(p, 40, "\x7f"); }},
       {.what = "one changed byte in a page",
        .prepare = [](const std::string& p) { overwrite(p, 4096 + 4000, "\x7f"); }},
-      {.what = "a zeroed page",
-       .prepare = [](const std::string& p) { overwrite(p, 2 * 4096, std::string(4096, '\0')); }},
+      {.what = "a zeroed page", .prepare = [](const std::string& p) { overwrite(p, 8192, std::string(4096, '\0')); }},
       {.what = "the last pages zeroed",
        .prepare =
            [](const std::string& p) {
@@ -154,8 +153,8 @@ std::vector<Case> cases() {
        .prepare =
            [](const std::string& p) {
              const std::string all = crash::slurp(p);
-             overwrite(p, 4096, all.substr(2 * 4096, 4096));
-             overwrite(p, 2 * 4096, all.substr(4096, 4096));
+             overwrite(p, 4096, all.substr(8192, 4096));
+             overwrite(p, 8192, all.substr(4096, 4096));
            }},
       {.what = "a folder in which no file can be made",
        .prepare = [](const std::string&) {},

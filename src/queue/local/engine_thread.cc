@@ -87,12 +87,13 @@ void Engine::Thread::main() {
       looking = watchers_ > 0 && (look_now_ || clock_.now() >= next_look_);
       look_now_ = look_now_ && watchers_ > 0 && !looking;
     }
-    if (!batch.empty()) {
+    const bool serving = !batch.empty();
+    if (serving) {
       serve(std::move(batch));
     }
     if (looking) {
       look();
-    } else if (batch.empty()) {
+    } else if (!serving) {
       wait();
     }
   }

@@ -129,7 +129,7 @@ void Store::rollback() noexcept {
   if (db_.in_transaction()) {
     try {
       db_.exec("ROLLBACK");
-    } catch (const SqlFailure&) {
+    } catch (const SqlFailure&) {  // NOLINT(bugprone-empty-catch)
       // The connection is closed next, which leaves the journal for the next one to roll back.
     }
   }

@@ -102,7 +102,7 @@ std::string read_header(Db& db) {
   sqlite3_file* file = nullptr;
   sqlite3_int64 size = 0;
   std::string header;
-  if (sqlite3_file_control(db.handle(), nullptr, SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK &&
+  if (sqlite3_file_control(db.handle(), nullptr, SQLITE_FCNTL_FILE_POINTER, static_cast<void*>(&file)) == SQLITE_OK &&
       file->pMethods != nullptr && file->pMethods->xFileSize(file, &size) == SQLITE_OK) {
     header.resize(std::min<std::size_t>(header_bytes, static_cast<std::size_t>(size)));
     if (file->pMethods->xRead(file, header.data(), static_cast<int>(header.size()), 0) != SQLITE_OK) {
