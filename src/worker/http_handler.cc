@@ -17,7 +17,7 @@ namespace {
 constexpr Duration dial_timeout = 5s;
 constexpr Backoff::Options dial_backoff{.base = 50ms, .cap = 2s};
 // A server may ask for at most this much: more is a mistake of units, and would hide a message for weeks.
-constexpr std::int64_t retry_after_max_s = 24L * 3600;
+constexpr std::int64_t retry_after_max_s = 24 * 3600L;
 
 // Retry-After as seconds. Its other form, a date, is not taken: it would need the two clocks to agree.
 std::optional<Duration> retry_after(const aio::http::Response& response) {
