@@ -40,6 +40,8 @@ aio::Task<void> SimWorker::run() {
   const int exit_code = summary ? 0 : 1;
   context_.ledger.worker_left(spawned_.id, exit_code);
   context_.ledger.chaos_will_end(spawned_.id);
+  context_.broker.kill(
+      spawned_.id);  // the end of a process is that of its connection, also when it could not say goodbye
   const std::string why = summary ? std::string() : summary.error().what;
   context_.fleet.report_end(spawned_.id, exit_code, settled_, why);
 }
