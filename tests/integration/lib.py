@@ -26,6 +26,8 @@ library only:
   known by a mark in their environment. `box.living()` lists them, so a test can also demand that none is left.
 - Nothing sleeps for a fixed time: `wait_until(condition)` polls until the condition holds or fails with what it
   waited for.
+- What is of use without a test as well is in tests/tools, and can be imported once this is: brokers, fault proxies,
+  the judge of a run.
 - `scaled(quick, full)` is `full` when SLUICE_SOAK=1 (`make soak`), else `quick`: the counts of the long tests.
 - `main()` runs the tests in order, or those whose name contains a word of the command line, prints a line each and at
   the end exactly `N passed, N failed`; exit 1 if one failed or there were none. With SLUICE_RESULTS=DIR the counts
@@ -38,7 +40,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,10 @@ import traceback
 import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/tools"))
+
+from waiting import free_port, wait_until  # noqa: E402 F401
+
 BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/dev/sluice")).resolve()
 SOAK = os.environ.get("SLUICE_SOAK") == "1"
 MARK = "SLUICE_TEST_BOX"  # in the environment of all a box starts; what they start inherits it
@@ -77,25 +82,6 @@ def equal(got, want, what="value"):
 def contains(text, part, what="text"):
     if part not in text:
         raise AssertionError(f"{what}: {part!r} is not in:\n{text}")
-
-
-def wait_until(condition, timeout=10.0, what="the condition", every=0.01):
-    """Returns the first true value of condition(); fails naming `what` after `timeout` seconds."""
-    end = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {timeout:g} s for {what}, in vain")
-        time.sleep(every)
-
-
-def free_port():
-    """A loopback TCP port that nobody listens on now."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def json_lines(text):
