@@ -5,8 +5,10 @@ A line is `ID ATTEMPT HEADERS`, written when a handler begins; HEADERS is SLUICE
 says why a message came again.
 """
 
-import collections
 import json
+
+import lib  # noqa: F401 first, because it says where the tools are
+from qcheck import Check
 
 HANDLER = """#!/bin/sh
 echo "$SLUICE_MESSAGE_ID $SLUICE_MESSAGE_ATTEMPT $SLUICE_MESSAGE_HEADERS" >> ledger.txt
@@ -28,19 +30,9 @@ def parse(text):
 
 def judge(published, runs):
     """What is wrong, as sentences; empty when nothing is."""
-    wrong = []
-    by_id = collections.defaultdict(list)
-    for message, _, cause in runs:
-        by_id[message].append(cause)
-    for message in sorted(set(published) - set(by_id)):
-        wrong.append(f"{message}: lost, confirmed and never begun")
-    for message in sorted(set(by_id) - set(published)):
-        wrong.append(f"{message}: begun, but never published")
-    for message, causes in sorted(by_id.items()):
-        unlabelled = [cause for cause in causes if cause is None]
-        if len(unlabelled) > 1:
-            wrong.append(f"{message}: begun {len(causes)} times, {len(unlabelled)} of them without a cause")
-        for cause in causes:
-            if cause is not None and cause.replace("_", " ") not in CAUSES:
-                wrong.append(f"{message}: came again with the cause {cause!r}, which is none of {sorted(CAUSES)}")
-    return wrong
+    check = Check(causes=CAUSES, did="begun")
+    for message in published:
+        check.confirmed(message)
+    for message, attempt, cause in runs:
+        check.done(message, attempt, cause)
+    return check.report().wrong
