@@ -23,3 +23,10 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/src/sim/seeds_main.cc AND NOT TARGET sim_seeds)
   target_link_libraries(sim_seeds PRIVATE sluice_sim)
   set_target_properties(sim_seeds PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endif()
+
+# The conformance suite against a RabbitMQ that an integration script starts.
+if(TARGET sluice_queue_rabbit)
+  add_executable(rabbit_conformance src/queue/rabbit/conformance_main.cc)
+  target_link_libraries(rabbit_conformance PRIVATE sluice_queue_rabbit GTest::gtest GTest::gmock)
+  set_target_properties(rabbit_conformance PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+endif()

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <list>
 
+#include "aio/dial.h"
 #include "aio/dns.h"
 #include "aio/http.h"
 #include "aio/http_parse.h"
@@ -127,8 +128,6 @@ void Client::Impl::keep(const std::string& base, std::unique_ptr<Stream> stream,
   kept.push_back(Kept{base, std::move(stream), clock.now() + longest});
 }
 
-// Every address in turn; each gets an equal share of the time that is left, so that one that swallows packets does not
-// spend it all.
 Task<Result<std::unique_ptr<Stream>>> Client::Impl::connect(Url url, Deadline deadline) {
   if (url.scheme == Url::Scheme::unix_socket) {
     const Result<SocketAddress> address = unix_address(url.host);
@@ -138,21 +137,7 @@ Task<Result<std::unique_ptr<Stream>>> Client::Impl::connect(Url url, Deadline de
     Result<std::unique_ptr<Stream>> made = co_await connect_stream(loop, clock, *address, deadline);
     co_return made;
   }
-  const Result<std::vector<std::string>> found = co_await resolver.resolve(url.host, deadline);
-  if (!found) {
-    co_return found.error();
-  }
-  Result<std::unique_ptr<Stream>> made = Error{Code::retry, "no address"};
-  for (std::size_t i = 0; i < found->size() && !made; ++i) {
-    const Result<SocketAddress> address = ip_address((*found)[i], url.port);
-    const auto shares = static_cast<Duration::rep>(found->size() - i);
-    const Time now = clock.now();
-    const Deadline share = deadline.at == Time::max() ? deadline : Deadline{now + deadline.left(now) / shares};
-    made = co_await connect_stream(loop, clock, *address, share);
-    if (!made && !url.is_ip) {
-      made = made.error().in((*found)[i]);
-    }
-  }
+  Result<std::unique_ptr<Stream>> made = co_await aio::dial(loop, clock, resolver, url.host, url.port, deadline);
   co_return made;
 }
 

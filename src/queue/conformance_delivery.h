@@ -58,7 +58,10 @@ TEST_P(QueueConformance, HandedBackItReturnsToItsOldPlaceAndIsNoAttempt) {
     const Deadline deadline = rig.clock().in(patience);
     expect_done(co_await receiver->requeue(got[1].tag, deadline));
     expect_done(co_await receiver->requeue(got[0].tag, deadline));
-    const std::vector<Delivery> again = co_await take(rig, *receiver, 3);
+    std::vector<Delivery> again = co_await take(rig, *receiver, 3);
+    if (!rig.abilities().keeps_place) {
+      std::ranges::sort(again, {}, [](const Delivery& d) { return d.message.id; });
+    }
     EXPECT_EQ(ids(again), (std::vector<std::string>{"a", "b", "c"}));
     EXPECT_EQ(again[0].cause, Cause::requeued);
     EXPECT_EQ(again[1].cause, Cause::requeued);
@@ -134,12 +137,12 @@ TEST_P(QueueConformance, ADeadReceiverGivesBackEachMessageWithItsOwnCause) {
     std::vector<Delivery> again = co_await take(rig, *next, 4);
     std::ranges::sort(again, {}, [](const Delivery& d) { return d.message.id; });
     EXPECT_EQ(ids(again), (std::vector<std::string>{"finished", "held", "running", "untouched"}));
-    EXPECT_EQ(again[0].cause, Cause::ack_unknown);
+    EXPECT_EQ(again[0].cause, rig.abilities().labels_finished ? Cause::ack_unknown : Cause::crash);
     EXPECT_EQ(again[0].attempts, 1U);
     EXPECT_EQ(again[2].cause, Cause::crash);
     EXPECT_EQ(again[2].attempts, 1U);
-    EXPECT_EQ(again[3].cause, Cause::none);
     if (rig.abilities().labels_unbegun) {
+      EXPECT_EQ(again[3].cause, Cause::none);
       EXPECT_EQ(again[1].cause, Cause::requeued);
       EXPECT_EQ(again[1].attempts, 0U);
     }

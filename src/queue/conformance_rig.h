@@ -29,6 +29,9 @@ struct Abilities {
   bool priorities = true;
   bool counts = true;                  // published_n, acked_n, delayed and dead are sampled
   bool labels_unbegun = true;          // tells a held message of a dead Receiver from a running one
+  bool labels_finished = true;         // and one whose handler had succeeded
+  bool keeps_place = true;             // of a message that is handed back
+  bool pushes = false;                 // sends ahead of receive(), so that one Receiver may hold all there is
   std::optional<Duration> lease = {};  // of a Receiver that says nothing
 };
 

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "queue/rabbit/broker.h"
+
+#include <fmt/core.h>
+
+#include <utility>
+
+namespace sluice::queue::rabbit {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// A broker that answers again is found again within 5 s.
+constexpr Backoff::Options unreachable_backoff{.base = 100ms, .cap = 3s};
+// facts: a condition, backoff to 5 min, no lock-out storm.
+constexpr Backoff::Options refused_backoff{.base = 10s, .cap = 5min};
+
+}  // namespace
+
+Broker::Broker(aio::Loop& loop, aio::Clock& clock, Random& random, BrokerOptions options)
+    : loop_(loop),
+      clock_(clock),
+      random_(random),
+      options_(std::move(options)),
+      resolver_(loop, clock),
+      made_(clock),
+      unreachable_(unreachable_backoff),
+      refused_(refused_backoff) {}
+
+Broker::~Broker() = default;
+
+aio::Task<Result<std::shared_ptr<Connection>>> Broker::connection(aio::Deadline deadline) {
+  while (making_) {
+    const aio::Wake why = co_await made_.wait(deadline);
+    if (why == aio::Wake::timeout) {
+      co_return Error{Code::retry, fmt::format("{}: not connected in time", options_.address.text())};
+    }
+  }
+  if (connection_ && !connection_->end()) {
+    co_return connection_;
+  }
+  if (failure_ && clock_.now() < again_) {
+    co_return *failure_;
+  }
+  Result<std::shared_ptr<Connection>> made = co_await make(deadline);
+  co_return made;
+}
+
+aio::Task<Result<std::shared_ptr<Connection>>> Broker::make(aio::Deadline deadline) {
+  struct Making {
+    Broker& broker;
+    explicit Making(Broker& b) : broker(b) { broker.making_ = true; }
+    ~Making() {
+      broker.making_ = false;
+      broker.made_.notify();
+    }
+    Making(const Making&) = delete;
+    Making& operator=(const Making&) = delete;
+  };
+  const Making making(*this);
+  const Result<Login> login = options_.login();
+  Result<std::unique_ptr<Connection>> made = login ? Error{Code::retry, "no node"} : login.error();
+  for (std::size_t i = 0; login && i < options_.address.nodes.size() && !made; ++i) {
+    const Node node = options_.address.nodes[i];
+    const auto shares = static_cast<Duration::rep>(options_.address.nodes.size() - i);
+    const Time now = clock_.now();
+    const aio::Deadline share =
+        deadline.at == Time::max() ? deadline : aio::Deadline{now + deadline.left(now) / shares};
+    made = co_await try_node(node, *login, share);
+    if (!made && made.error().code == Code::denied) {
+      break;  // the nodes of a cluster know the same users; asking them all only counts as more wrong passwords
+    }
+  }
+  if (made) {
+    connection_ = std::move(*made);
+    failure_.reset();
+    unreachable_.reset();
+    refused_.reset();
+    co_return connection_;
+  }
+  const bool refused = made.error().code == Code::denied || made.error().code == Code::invalid;
+  failure_ = made.error().in(options_.address.text());
+  again_ = clock_.now() + (refused ? refused_ : unreachable_).next(random_);
+  co_return *failure_;
+}
+
+aio::Task<Result<std::unique_ptr<Connection>>> Broker::try_node(Node node, Login login, aio::Deadline deadline) {
+  Result<std::unique_ptr<aio::Stream>> stream =
+      co_await aio::dial(loop_, clock_, resolver_, node.host, node.port, deadline);
+  if (!stream) {
+    co_return stream.error();
+  }
+  if (options_.address.tls) {
+    const Result<aio::TlsContext> context = aio::TlsContext::client(options_.tls.value_or(aio::TlsOptions{}));
+    if (!context) {
+      co_return context.error();
+    }
+    const bool named = options_.tls && !options_.tls->server_name.empty();
+    const std::string name = named ? options_.tls->server_name : node.host;
+    stream = co_await aio::tls_connect(std::move(*stream), *context, name, deadline);
+    if (!stream) {
+      co_return stream.error();
+    }
+  }
+  ConnectionOptions options{
+      .vhost = options_.address.vhost, .name = options_.purpose, .heartbeat = options_.heartbeat, .limits = {}};
+  Result<std::unique_ptr<Connection>> made =
+      co_await Connection::open(loop_, clock_, std::move(*stream), std::move(options), std::move(login), deadline);
+  co_return made;
+}
+
+aio::Task<void> Broker::close(aio::Deadline deadline) {
+  if (const std::shared_ptr<Connection> connection = std::exchange(connection_, nullptr)) {
+    co_await connection->close(deadline);
+  }
+}
+
+}  // namespace sluice::queue::rabbit

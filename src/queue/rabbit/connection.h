@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One AMQP 0-9-1 connection on the loop: handshake, channels, heartbeats, and nothing that blocks. It lives once; who
+// wants another after its end opens another.
+//
+//   stream --bytes--> frames --methods--> the channel they belong to: an answer, a delivery, a confirm, its end
+//   channels --methods--> one outgoing buffer --one write for all that came together--> stream
+//
+// rabbitmq-c's codec reads and writes the methods; its own connection would need a thread and a socket of its own
+// (decisions/0012).
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "aio/clock.h"
+#include "aio/event.h"
+#include "aio/loop.h"
+#include "aio/stream.h"
+#include "base/result.h"
+#include "queue/rabbit/codec.h"
+
+namespace sluice::queue::rabbit {
+
+struct Login {
+  std::string user = "guest";
+  std::string password = "guest";
+};
+
+struct ConnectionOptions {
+  std::string vhost = "/";
+  std::string name = "sluice";                    // shown by the broker's tools: what this connection is for
+  Duration heartbeat = std::chrono::seconds{20};  // proposed; a shorter one of the broker wins. 0: none
+  FrameLimits limits;
+  std::size_t out_max = 4U << 20U;  // bytes that wait to be written; more wait in send()
+};
+
+// What came for a channel beside the answers to its own calls. Called on the loop, in the order of arrival; must not
+// destroy the channel.
+class ChannelListener {
+ public:
+  virtual ~ChannelListener() = default;
+  struct Content {
+    std::unique_ptr<Pool> pool;  // what the properties lie in
+    const amqp_basic_properties_t& properties;
+    std::string body;         // empty when too large
+    std::uint64_t body_size;  // as the broker announced it
+    bool too_large = false;   // larger than Channel's body_max: it was dropped while it came
+  };
+  virtual void delivered(const amqp_basic_deliver_t&, Content) {}
+  virtual void returned(const amqp_basic_return_t&, Content) {}
+  virtual void confirmed(std::uint64_t /*tag*/, bool /*multiple*/, bool /*acked*/) {}
+  virtual void cancelled() {}          // the broker ended the consumer: its queue is gone, or it moved
+  virtual void ended(const Error&) {}  // the channel or its connection is closed: nothing comes any more
+};
+
+class Channel;
+
+class Connection {
+ public:
+  struct State;
+
+  // Over a connected stream, TLS included. Code::denied: login refused, virtual host missing or not permitted (the text
+  // says which); invalid: the peer speaks no AMQP, or has none of what is needed; retry: cut or late.
+  [[nodiscard]] static aio::Task<Result<std::unique_ptr<Connection>>> open(aio::Loop& loop, aio::Clock& clock,
+                                                                           std::unique_ptr<aio::Stream> stream,
+                                                                           ConnectionOptions options, Login login,
+                                                                           aio::Deadline deadline);
+  ~Connection();  // cuts the stream; its channels end
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // `listener` outlives the channel. Bodies up to `body_max` are kept.
+  [[nodiscard]] aio::Task<Result<std::unique_ptr<Channel>>> channel(ChannelListener& listener, std::size_t body_max,
+                                                                    aio::Deadline deadline);
+  // Why it is over; empty while it lives.
+  [[nodiscard]] const std::optional<Error>& end() const;
+  // What the broker says stops it from taking messages (a memory or disk alarm); empty while nothing does.
+  [[nodiscard]] const std::string& blocked() const;
+  // Says goodbye and waits for the answer; cuts the stream at the deadline.
+  [[nodiscard]] aio::Task<void> close(aio::Deadline deadline);
+
+ private:
+  explicit Connection(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  std::shared_ptr<State> state_;
+};
+
+// A channel: calls are answered in order, one at a time.
+class Channel {
+ public:
+  struct State;
+  explicit Channel(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  ~Channel();  // closes it, without waiting for the answer
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  // The answer to a call. A broker that refuses closes the channel: Code::gone for 404, denied for 403 and 405, invalid
+  // for 406 and what this client got wrong, retry for the rest and for a lost connection. A call that is not answered
+  // by the deadline ends the connection: its answer could be taken for that of the next.
+  struct Answer {
+    amqp_method_number_t number = 0;
+    std::string arguments;
+    template <class T>
+    [[nodiscard]] Result<const T*> as(Pool& pool) const {
+      return Method(number, arguments).as<T>(pool);
+    }
+  };
+  [[nodiscard]] aio::Task<Result<Answer>> call(amqp_method_number_t number, void* arguments,
+                                               amqp_method_number_t expected, aio::Deadline deadline);
+
+  // Sends without an answer; returns the position in the outgoing bytes, for written(). Error when the channel is over.
+  [[nodiscard]] Result<std::uint64_t> send(amqp_method_number_t number, void* arguments);
+  // basic.publish with its content, whole or not at all.
+  [[nodiscard]] Result<std::uint64_t> publish(std::string_view exchange, std::string_view key, bool mandatory,
+                                              const amqp_basic_properties_t& properties, std::string_view body);
+  // Returns when everything up to `position` was handed to the kernel, which sends it even if this process dies.
+  [[nodiscard]] aio::Task<Result<void>> written(std::uint64_t position, aio::Deadline deadline);
+  // Waits while more bytes wait to be written than the connection keeps, or the broker is blocked.
+  [[nodiscard]] aio::Task<Result<void>> room(bool publishes, aio::Deadline deadline);
+
+  [[nodiscard]] const std::optional<Error>& end() const;
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace sluice::queue::rabbit

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "queue/rabbit/publisher.h"
+
+#include <fmt/core.h>
+
+#include <utility>
+
+#include "queue/rabbit/properties.h"
+
+namespace sluice::queue::rabbit {
+namespace {
+
+constexpr std::size_t short_text_max = 255;  // of a "short string" (specification section 4.2.5.3)
+
+// Why the broker could never be told this; empty when it can.
+std::string unsendable(const Message& message, std::size_t body_max) {
+  if (message.id.empty() || message.id.size() > short_text_max) {
+    return fmt::format("its id has {} bytes; accepted: 1 to {}", message.id.size(), short_text_max);
+  }
+  if (message.type.size() > short_text_max) {
+    return fmt::format("its type has {} bytes; accepted: at most {}", message.type.size(), short_text_max);
+  }
+  for (const auto& [key, value] : message.headers) {
+    if (key.empty() || key.size() > short_text_max) {
+      return fmt::format("the name of a header has {} bytes; accepted: 1 to {}", key.size(), short_text_max);
+    }
+  }
+  if (message.body.size() > body_max) {
+    return fmt::format("its body has {} bytes; accepted: at most {} (maxBody)", message.body.size(), body_max);
+  }
+  return "";
+}
+
+}  // namespace
+
+// One publish() and what became of its messages.
+struct RabbitPublisher::Call {
+  explicit Call(aio::Clock& clock, std::size_t n) : answers(n), done(clock) {}
+  std::vector<Published> answers;
+  std::size_t open = 0;  // sent and not answered
+  aio::Event done;
+};
+
+RabbitPublisher::RabbitPublisher(std::shared_ptr<Broker> broker, PublisherOptions options)
+    : broker_(std::move(broker)), options_(std::move(options)), connected_(broker_->clock()) {}
+
+aio::Task<Result<void>> RabbitPublisher::connect(aio::Deadline deadline) {
+  while (connecting_) {
+    const aio::Wake why = co_await connected_.wait(deadline);
+    if (why == aio::Wake::timeout) {
+      co_return Error{Code::retry, "not connected in time"};
+    }
+  }
+  if (channel_ && !channel_->end()) {
+    co_return Result<void>{};
+  }
+  struct Connecting {
+    RabbitPublisher& publisher;
+    explicit Connecting(RabbitPublisher& p) : publisher(p) { publisher.connecting_ = true; }
+    ~Connecting() {
+      publisher.connecting_ = false;
+      publisher.connected_.notify();
+    }
+    Connecting(const Connecting&) = delete;
+    Connecting& operator=(const Connecting&) = delete;
+  };
+  const Connecting connecting(*this);
+  channel_.reset();
+  const Result<std::shared_ptr<Connection>> connection = co_await broker_->connection(deadline);
+  if (!connection) {
+    co_return connection.error();
+  }
+  connection_ = *connection;
+  Result<std::unique_ptr<Channel>> channel = co_await connection_->channel(*this, 1U << 20U, deadline);
+  if (!channel) {
+    co_return channel.error().in(broker_->address().text());
+  }
+  amqp_confirm_select_t select{.nowait = 0};
+  const Result<Channel::Answer> selected =
+      co_await (*channel)->call(AMQP_CONFIRM_SELECT_METHOD, &select, AMQP_CONFIRM_SELECT_OK_METHOD, deadline);
+  if (!selected) {
+    co_return selected.error().in(broker_->address().text());
+  }
+  last_tag_ = 0;
+  channel_ = std::move(*channel);
+  co_return Result<void>{};
+}
+
+aio::Task<Result<void>> RabbitPublisher::ready_to_send(aio::Deadline deadline) {
+  if (deadline.passed(broker_->clock().now())) {
+    co_return Error{Code::retry, "not sent: the deadline has passed"};
+  }
+  const Result<void> connected = co_await connect(deadline);
+  if (!connected) {
+    co_return connected.error();
+  }
+  const Result<void> room = co_await channel_->room(true, deadline);
+  co_return room;
+}
+
+void RabbitPublisher::settle(const Sent& sent, Published answer) {
+  sent.call->answers[sent.index] = std::move(answer);
+  if (--sent.call->open == 0) {
+    sent.call->done.notify();
+  }
+}
+
+// A message that cannot be routed comes back first and is confirmed then.
+void RabbitPublisher::returned(const amqp_basic_return_t& why, Content content) {
+  const amqp_basic_properties_t& properties = content.properties;
+  if ((properties._flags & AMQP_BASIC_MESSAGE_ID_FLAG) != 0) {
+    not_routed_[std::string(to_view(properties.message_id))] =
+        fmt::format("no queue takes it: {} (AMQP {})", to_view(why.reply_text).substr(0, 200), why.reply_code);
+  }
+}
+
+void RabbitPublisher::confirmed(std::uint64_t tag, bool multiple, bool acked) {
+  const auto first = multiple ? sent_.begin() : sent_.find(tag);
+  const auto last = multiple ? sent_.upper_bound(tag) : first == sent_.end() ? first : std::next(first);
+  for (auto at = first; at != last; ++at) {
+    settle(at->second, acked ? Published{PublishState::confirmed, ""}
+                             : Published{PublishState::failed, "the broker refused it (nack)"});
+  }
+  sent_.erase(first, last);
+}
+
+void RabbitPublisher::ended(const Error& why) {
+  for (const auto& [tag, sent] : std::exchange(sent_, {})) {
+    settle(sent, Published{PublishState::unknown, "sent and not confirmed: " + why.what});
+  }
+  not_routed_.clear();
+}
+
+aio::Task<void> RabbitPublisher::wait(std::shared_ptr<Call> call, aio::Deadline deadline) {
+  while (call->open > 0) {
+    const aio::Wake why = co_await call->done.wait(deadline);
+    if (why == aio::Wake::timeout && call->open > 0) {
+      std::erase_if(sent_, [&](const auto& entry) {
+        const bool ours = entry.second.call == call;
+        if (ours) {
+          call->answers[entry.second.index] = {PublishState::unknown, "sent and not confirmed in time"};
+        }
+        return ours;
+      });
+      call->open = 0;
+    }
+  }
+}
+
+aio::Task<std::vector<Published>> RabbitPublisher::publish(std::vector<Message> batch, aio::Deadline deadline) {
+  const auto call = std::make_shared<Call>(broker_->clock(), batch.size());
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (std::string why = unsendable(batch[i], options_.body_max); !why.empty()) {
+      call->answers[i] = {PublishState::failed, std::move(why)};
+      continue;
+    }
+    const Result<void> ready = co_await ready_to_send(deadline);
+    if (!ready) {
+      call->answers[i] = {PublishState::failed, ready.error().what};
+      continue;  // the deadline has passed, or the next one finds the broker again
+    }
+    batch[i].published_at = batch[i].published_at.value_or(broker_->clock().wall());
+    Properties properties(batch[i]);
+    const Result<std::uint64_t> sent =
+        channel_->publish(options_.exchange, options_.key, true, properties.get(), batch[i].body);
+    if (!sent) {
+      call->answers[i] = {PublishState::failed, sent.error().what};
+      continue;
+    }
+    ++call->open;
+    sent_.emplace(++last_tag_, Sent{call, i});
+  }
+  co_await wait(call, deadline);
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (const auto found = not_routed_.find(batch[i].id); found != not_routed_.end()) {
+      call->answers[i] = {PublishState::failed, std::move(found->second)};
+      not_routed_.erase(found);
+    }
+  }
+  co_return std::move(call->answers);
+}
+
+aio::Task<Published> RabbitPublisher::publish_raw(std::string exchange, std::string key,
+                                                  const amqp_basic_properties_t& properties, std::string_view body,
+                                                  aio::Deadline deadline) {
+  const auto call = std::make_shared<Call>(broker_->clock(), 1);
+  const Result<void> ready = co_await ready_to_send(deadline);
+  if (!ready) {
+    co_return Published{PublishState::failed, ready.error().what};
+  }
+  const Result<std::uint64_t> sent = channel_->publish(exchange, key, true, properties, body);
+  if (!sent) {
+    co_return Published{PublishState::failed, sent.error().what};
+  }
+  call->open = 1;
+  sent_.emplace(++last_tag_, Sent{call, 0});
+  co_await wait(call, deadline);
+  const std::string id = (properties._flags & AMQP_BASIC_MESSAGE_ID_FLAG) != 0
+                             ? std::string(to_view(properties.message_id))
+                             : std::string();
+  if (const auto found = not_routed_.find(id); found != not_routed_.end()) {
+    call->answers[0] = {PublishState::failed, std::move(found->second)};
+    not_routed_.erase(found);
+  }
+  co_return std::move(call->answers[0]);
+}
+
+}  // namespace sluice::queue::rabbit

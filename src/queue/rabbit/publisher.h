@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Publishing with confirms: what is confirmed was taken by the broker for good, what it refused is failed, what was cut
+// off is unknown.
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "queue/publisher.h"
+#include "queue/rabbit/broker.h"
+
+namespace sluice::queue::rabbit {
+
+struct PublisherOptions {
+  std::string exchange;               // empty: the default exchange, which knows every queue by its name
+  std::string key;                    // the queue's name for the default exchange
+  std::size_t body_max = 16U << 20U;  // larger ones are refused, as their receivers would
+};
+
+class RabbitPublisher final : public Publisher, private ChannelListener {
+ public:
+  RabbitPublisher(std::shared_ptr<Broker> broker, PublisherOptions options);
+
+  // Confirmed: taken by every queue it was routed to. Failed: refused (nacked), not routable (mandatory), too large for
+  // the broker or for the options, or not sent by the deadline. Unknown: sent, and then cut off. Several calls may be
+  // under way.
+  aio::Task<std::vector<Published>> publish(std::vector<Message> batch, aio::Deadline deadline) override;
+
+  // The same for one message with properties of its own, through `exchange` to `key`.
+  [[nodiscard]] aio::Task<Published> publish_raw(std::string exchange, std::string key,
+                                                 const amqp_basic_properties_t& properties, std::string_view body,
+                                                 aio::Deadline deadline);
+
+ private:
+  struct Call;
+  // A message that was sent and not answered.
+  struct Sent {
+    std::shared_ptr<Call> call;
+    std::size_t index = 0;
+  };
+  void returned(const amqp_basic_return_t& why, Content content) override;
+  void confirmed(std::uint64_t tag, bool multiple, bool acked) override;
+  void ended(const Error& why) override;
+  void settle(const Sent& sent, Published answer);
+
+  [[nodiscard]] aio::Task<Result<void>> connect(aio::Deadline deadline);
+  [[nodiscard]] aio::Task<Result<void>> ready_to_send(aio::Deadline deadline);
+  [[nodiscard]] aio::Task<void> wait(std::shared_ptr<Call> call, aio::Deadline deadline);
+
+  std::shared_ptr<Broker> broker_;
+  PublisherOptions options_;
+  std::shared_ptr<Connection> connection_;
+  std::unique_ptr<Channel> channel_;
+  bool connecting_ = false;
+  aio::Event connected_;
+  std::uint64_t last_tag_ = 0;
+  std::map<std::uint64_t, Sent> sent_;                       // by confirm tag, oldest first
+  std::unordered_map<std::string, std::string> not_routed_;  // by message id, between return and confirm
+};
+
+}  // namespace sluice::queue::rabbit

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "queue/rabbit/receiver.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice::queue::rabbit {
+namespace {
+
+// Ids that are remembered to label a redelivery; beyond it they are forgotten together, and a redelivery is a crash.
+constexpr std::size_t finished_ids_max = 10'000;
+
+Error unknown_tag() {
+  return Error{Code::gone, "this delivery is settled already, or its channel has ended"};
+}
+
+}  // namespace
+
+RabbitReceiver::RabbitReceiver(std::shared_ptr<Broker> broker, std::shared_ptr<RabbitPublisher> publisher,
+                               ReceiverOptions options)
+    : broker_(std::move(broker)),
+      publisher_(std::move(publisher)),
+      options_(std::move(options)),
+      changed_(broker_->clock()) {}
+
+// --- what comes
+
+void RabbitReceiver::delivered(const amqp_basic_deliver_t& how, Content content) {
+  Held held{.delivery_tag = how.delivery_tag,
+            .pool = std::move(content.pool),
+            .properties = &content.properties,
+            .told = read_properties(content.properties, content.body),
+            .body = std::move(content.body),
+            .redelivered = how.redelivered != 0,
+            .too_large = content.too_large,
+            .size = content.body_size};
+  const Tag tag = ++last_tag_;
+  held_.emplace(tag, std::move(held));
+  arrived_.push_back(tag);
+  changed_.notify();
+}
+
+void RabbitReceiver::cancelled() {
+  lost_ =
+      Error{Code::gone, fmt::format("queue {} on {}: the broker ended the consumer; the queue was deleted, or moved",
+                                    options_.queue, broker_->address().text())};
+  changed_.notify();
+}
+
+void RabbitReceiver::ended(const Error& why) {
+  lost_ = why;
+  held_.clear();
+  arrived_.clear();
+  changed_.notify();
+}
+
+// --- consuming
+
+aio::Task<Result<void>> RabbitReceiver::consume(aio::Deadline deadline) {
+  channel_.reset();
+  held_.clear();
+  arrived_.clear();
+  lost_.reset();
+  const Result<std::shared_ptr<Connection>> connection = co_await broker_->connection(deadline);
+  if (!connection) {
+    co_return connection.error();
+  }
+  connection_ = *connection;
+  Result<std::unique_ptr<Channel>> channel = co_await connection_->channel(*this, options_.body_max, deadline);
+  if (!channel) {
+    co_return channel.error().in(broker_->address().text());
+  }
+  const std::string where = fmt::format("queue {} on {}", options_.queue, broker_->address().text());
+  amqp_basic_qos_t qos{.prefetch_size = 0, .prefetch_count = options_.prefetch, .global = 0};
+  const Result<Channel::Answer> limited =
+      co_await (*channel)->call(AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD, deadline);
+  if (!limited) {
+    co_return limited.error().in(where);
+  }
+  amqp_basic_consume_t consume{};
+  consume.queue = to_bytes(options_.queue);
+  consume.consumer_tag = to_bytes(options_.who);
+  const Result<Channel::Answer> accepted =
+      co_await (*channel)->call(AMQP_BASIC_CONSUME_METHOD, &consume, AMQP_BASIC_CONSUME_OK_METHOD, deadline);
+  if (!accepted) {
+    co_return accepted.error().in(where);
+  }
+  channel_ = std::move(*channel);
+  co_return Result<void>{};
+}
+
+aio::Task<Result<void>> RabbitReceiver::open(aio::Deadline deadline) {
+  if (closed_) {
+    co_return Error{Code::gone, "this receiver is closed"};
+  }
+  const Result<void> consuming = co_await consume(deadline);
+  opened_ = opened_ || consuming;
+  co_return consuming;
+}
+
+Result<void> RabbitReceiver::consuming() const {
+  if (!opened_ || closed_) {
+    return Error{Code::gone, fmt::format("receiver {} is not open", options_.who)};
+  }
+  return {};
+}
+
+std::uint32_t RabbitReceiver::attempts_of(const Held& held) const {
+  const std::int64_t counted = std::clamp<std::int64_t>(held.told.delivery_count.value_or(0), 0, 1'000'000);
+  return held.told.attempts + static_cast<std::uint32_t>(counted);
+}
+
+Delivery RabbitReceiver::hand_out(Tag tag, Held& held) {
+  Delivery out{.message = held.told.message, .tag = tag, .attempts = attempts_of(held), .cause = held.told.cause};
+  out.message.body = held.body;
+  if (held.redelivered) {
+    out.cause = finished_ids_.contains(out.message.id) ? Cause::ack_unknown : Cause::crash;
+  }
+  if (held.too_large) {
+    out.cause = Cause::too_large;
+  }
+  if (out.message.published_at) {
+    const auto waited = broker_->clock().wall() - *out.message.published_at;
+    out.waited = std::max<Duration>(Duration{0}, waited);
+  }
+  return out;
+}
+
+aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max, aio::Deadline deadline) {
+  if (const Result<void> usable = consuming(); !usable) {
+    co_return usable.error();
+  }
+  if (lost_ && !cancelled_) {
+    const Result<void> again = co_await consume(deadline);
+    if (!again) {
+      lost_ = again.error();
+      co_return again.error();
+    }
+  }
+  std::vector<Delivery> out;
+  while (true) {
+    while (!arrived_.empty() && out.size() < max) {
+      const Tag tag = arrived_.front();
+      arrived_.pop_front();
+      Held& held = held_.at(tag);
+      if (held.redelivered && !held.told.delivery_count) {
+        const Cause cause = finished_ids_.contains(held.told.message.id) ? Cause::ack_unknown : Cause::crash;
+        const std::uint32_t attempts = held.told.attempts + 1;
+        const Result<void> counted = co_await pass_on(tag, options_.queue, attempts, cause, "", deadline);
+        if (!counted && find(tag) != nullptr) {
+          const Result<std::uint64_t> back = send_requeue(tag);
+          co_return back ? counted.error() : back.error();
+        }
+        continue;
+      }
+      out.push_back(hand_out(tag, held));
+    }
+    if (!out.empty() || cancelled_ || deadline.passed(broker_->clock().now())) {
+      break;
+    }
+    if (lost_) {
+      co_return *lost_;
+    }
+    const aio::Wake why = co_await changed_.wait(deadline);
+    (void)why;
+    if (const Result<void> usable = consuming(); !usable) {
+      co_return usable.error();
+    }
+  }
+  co_return out;
+}
+
+// --- settling
+
+RabbitReceiver::Held* RabbitReceiver::find(Tag tag) {
+  const auto found = held_.find(tag);
+  return found == held_.end() ? nullptr : &found->second;
+}
+
+// Nothing to tell the broker: that it was redelivered is what it says of a message whose worker died.
+aio::Task<Result<void>> RabbitReceiver::begin(Tag tag, aio::Deadline) {
+  Held* held = find(tag);
+  if (held == nullptr) {
+    co_return unknown_tag();
+  }
+  held->begun = true;
+  co_return Result<void>{};
+}
+
+void RabbitReceiver::finished(Tag tag) {
+  if (Held* held = find(tag)) {
+    held->finished = true;
+    if (finished_ids_.size() >= finished_ids_max) {
+      finished_ids_.clear();
+    }
+    finished_ids_.insert(held->told.message.id);
+  }
+}
+
+Result<std::uint64_t> RabbitReceiver::send_ack(Tag tag) {
+  const auto found = held_.find(tag);
+  if (found == held_.end()) {
+    return unknown_tag();
+  }
+  amqp_basic_ack_t ack{.delivery_tag = found->second.delivery_tag, .multiple = 0};
+  held_.erase(found);
+  return channel_->send(AMQP_BASIC_ACK_METHOD, &ack);
+}
+
+Result<std::uint64_t> RabbitReceiver::send_requeue(Tag tag) {
+  const auto found = held_.find(tag);
+  if (found == held_.end()) {
+    return unknown_tag();
+  }
+  amqp_basic_nack_t nack{.delivery_tag = found->second.delivery_tag, .multiple = 0, .requeue = 1};
+  held_.erase(found);
+  return channel_->send(AMQP_BASIC_NACK_METHOD, &nack);
+}
+
+aio::Task<Result<void>> RabbitReceiver::settle(Tag tag, aio::Deadline deadline) {
+  const Result<std::uint64_t> sent = send_ack(tag);
+  if (!sent) {
+    co_return sent.error();
+  }
+  const Result<void> written = co_await channel_->written(*sent, deadline);
+  co_return written;
+}
+
+aio::Task<Result<void>> RabbitReceiver::ack(Tag tag, aio::Deadline deadline) {
+  return settle(tag, deadline);
+}
+
+aio::Task<std::vector<Result<void>>> RabbitReceiver::ack_all(std::vector<Tag> tags, aio::Deadline deadline) {
+  std::vector<Result<void>> out;
+  std::uint64_t last = 0;
+  for (const Tag tag : tags) {
+    const Result<std::uint64_t> sent = send_ack(tag);
+    last = sent ? *sent : last;
+    out.push_back(sent ? Result<void>{} : Result<void>(sent.error()));
+  }
+  if (last != 0) {
+    const Result<void> written = co_await channel_->written(last, deadline);
+    for (Result<void>& one : out) {
+      one = one ? written : one;
+    }
+  }
+  co_return out;
+}
+
+aio::Task<Result<void>> RabbitReceiver::pass_on(Tag tag, std::string key, std::uint32_t attempts, Cause cause,
+                                                std::string why, aio::Deadline deadline) {
+  const Held* held = find(tag);
+  if (held == nullptr) {
+    co_return unknown_tag();
+  }
+  Properties properties(*held->properties);
+  properties.set(attempts_header, std::int64_t{attempts});
+  properties.set(cause_header, word(cause));
+  if (!why.empty()) {
+    properties.set(why_header, why);
+  }
+  // Copies: the delivery may end while this waits.
+  const std::string body = held->body;
+  const std::shared_ptr<Pool> pool = held->pool;
+  const Published copied = co_await publisher_->publish_raw("", std::move(key), properties.get(), body, deadline);
+  if (copied.state != PublishState::confirmed) {
+    co_return Error{copied.state == PublishState::failed ? Code::invalid : Code::retry, copied.why};
+  }
+  const Result<void> settled = co_await settle(tag, deadline);
+  co_return settled;
+}
+
+aio::Task<Result<void>> RabbitReceiver::retry(Tag tag, Duration delay, Cause cause, std::string why,
+                                              aio::Deadline deadline) {
+  const Held* held = find(tag);
+  if (held == nullptr) {
+    co_return unknown_tag();
+  }
+  const std::uint32_t attempts = attempts_of(*held) + 1;
+  std::string key = options_.queue;
+  if (delay > Duration{0}) {
+    const auto later =
+        std::ranges::find_if(options_.retry_queues, [&](const RetryQueue& q) { return q.delay >= delay; });
+    if (options_.retry_queues.empty()) {
+      co_return Error{Code::invalid,
+                      fmt::format("queue {} has no retry queues: sluice publish --declare makes them", options_.queue)};
+    }
+    key = later == options_.retry_queues.end() ? options_.retry_queues.back().name : later->name;
+  }
+  const Result<void> done = co_await pass_on(tag, std::move(key), attempts, cause, std::move(why), deadline);
+  co_return done;
+}
+
+aio::Task<Result<void>> RabbitReceiver::requeue(Tag tag, aio::Deadline deadline) {
+  const Held* held = find(tag);
+  if (held == nullptr) {
+    co_return unknown_tag();
+  }
+  const bool done_before = held->finished;
+  const std::uint32_t attempts = attempts_of(*held) + (done_before ? 1 : 0);
+  const Cause cause = done_before ? Cause::ack_unknown : Cause::requeued;
+  const Result<void> labelled = co_await pass_on(tag, options_.queue, attempts, cause, "", deadline);
+  if (labelled || find(tag) == nullptr) {
+    co_return labelled;
+  }
+  const Result<std::uint64_t> sent = send_requeue(tag);
+  if (!sent) {
+    co_return sent.error();
+  }
+  const Result<void> written = co_await channel_->written(*sent, deadline);
+  co_return written;
+}
+
+aio::Task<Result<void>> RabbitReceiver::dead_letter(Tag tag, Cause cause, std::string why, aio::Deadline deadline) {
+  const Held* held = find(tag);
+  if (held == nullptr) {
+    co_return unknown_tag();
+  }
+  if (options_.dead_letter_queue.empty()) {
+    co_return Error{Code::invalid,
+                    fmt::format("queue {} has no queue for dead letters: set deadLetter.queue", options_.queue)};
+  }
+  const std::uint32_t attempts = attempts_of(*held) + (held->begun ? 1 : 0);
+  const Result<void> done =
+      co_await pass_on(tag, options_.dead_letter_queue, attempts, cause, std::move(why), deadline);
+  co_return done;
+}
+
+// A delivery is kept as long as its channel lives; heartbeats are the connection's.
+aio::Task<Result<void>> RabbitReceiver::extend(Tag tag, aio::Deadline) {
+  co_return find(tag) != nullptr ? Result<void>{} : Result<void>(unknown_tag());
+}
+
+aio::Task<Result<void>> RabbitReceiver::cancel(aio::Deadline deadline) {
+  cancelled_ = true;
+  changed_.notify();
+  if (!channel_ || channel_->end()) {
+    co_return Result<void>{};
+  }
+  amqp_basic_cancel_t cancel{.consumer_tag = to_bytes(options_.who), .nowait = 0};
+  const Result<Channel::Answer> answer =
+      co_await channel_->call(AMQP_BASIC_CANCEL_METHOD, &cancel, AMQP_BASIC_CANCEL_OK_METHOD, deadline);
+  co_return answer ? Result<void>{} : Result<void>(answer.error());
+}
+
+// First no more deliveries: what is put back would come again at once.
+aio::Task<Result<void>> RabbitReceiver::close(aio::Deadline deadline) {
+  if (std::exchange(closed_, true) || !channel_) {
+    co_return Result<void>{};
+  }
+  const Result<void> stopped = co_await cancel(deadline);
+  arrived_.clear();
+  std::vector<Tag> all;
+  for (const auto& [tag, held] : held_) {
+    all.push_back(tag);
+  }
+  std::ranges::sort(all);
+  for (const Tag tag : all) {
+    const Result<void> back = co_await requeue(tag, deadline);
+    (void)back;  // the end of the channel puts back what is left
+  }
+  channel_.reset();
+  co_return stopped;
+}
+
+}  // namespace sluice::queue::rabbit

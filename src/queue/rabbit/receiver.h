@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One consumer of a RabbitMQ queue.
+//
+// Where attempts are counted: a classic queue only says "redelivered". So a redelivered message is published again with
+// its attempts in a header, confirmed, and the old copy acknowledged, before anybody sees it; then it comes with its
+// count. A quorum queue counts deliveries itself (x-delivery-count), so a redelivered message is handed out as it is.
+// What is put back unfinished is published again too, so that it comes back labelled and without a counted attempt;
+// only when that is not confirmed in time is it rejected with requeue, and comes back as a crash.
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "queue/rabbit/broker.h"
+#include "queue/rabbit/properties.h"
+#include "queue/rabbit/publisher.h"
+#include "queue/receiver.h"
+
+namespace sluice::queue::rabbit {
+
+struct RetryQueue {
+  Duration delay{0};
+  std::string name;  // its messages go back to the queue when they are this old
+};
+
+struct ReceiverOptions {
+  std::string queue;
+  std::string who;                    // the consumer's tag: the worker's name
+  std::uint16_t prefetch = 1;         // at most this many deliveries are held
+  std::size_t body_max = 16U << 20U;  // larger ones are not kept
+  std::string dead_letter_queue;
+  std::vector<RetryQueue> retry_queues;  // shortest delay first
+};
+
+class RabbitReceiver final : public Receiver, private ChannelListener {
+ public:
+  RabbitReceiver(std::shared_ptr<Broker> broker, std::shared_ptr<RabbitPublisher> publisher, ReceiverOptions options);
+
+  aio::Task<Result<void>> open(aio::Deadline deadline) override;
+  aio::Task<Result<std::vector<Delivery>>> receive(std::size_t max, aio::Deadline deadline) override;
+  aio::Task<Result<void>> begin(Tag tag, aio::Deadline deadline) override;
+  void finished(Tag tag) override;
+  aio::Task<Result<void>> ack(Tag tag, aio::Deadline deadline) override;
+  aio::Task<std::vector<Result<void>>> ack_all(std::vector<Tag> tags, aio::Deadline deadline) override;
+  aio::Task<Result<void>> retry(Tag tag, Duration delay, Cause cause, std::string why, aio::Deadline deadline) override;
+  aio::Task<Result<void>> requeue(Tag tag, aio::Deadline deadline) override;
+  aio::Task<Result<void>> dead_letter(Tag tag, Cause cause, std::string why, aio::Deadline deadline) override;
+  aio::Task<Result<void>> extend(Tag tag, aio::Deadline deadline) override;
+  aio::Task<Result<void>> cancel(aio::Deadline deadline) override;
+  aio::Task<Result<void>> close(aio::Deadline deadline) override;
+
+ private:
+  // One delivery, until it is settled or its channel ends: a tag of an old channel means nothing on a new one.
+  struct Held {
+    std::uint64_t delivery_tag = 0;
+    std::shared_ptr<Pool> pool;  // what the properties lie in
+    const amqp_basic_properties_t* properties = nullptr;
+    Told told;
+    std::string body;
+    bool redelivered = false;
+    bool too_large = false;
+    std::uint64_t size = 0;
+    bool begun = false;
+    bool finished = false;
+  };
+
+  void delivered(const amqp_basic_deliver_t& how, Content content) override;
+  void cancelled() override;
+  void ended(const Error& why) override;
+
+  [[nodiscard]] aio::Task<Result<void>> consume(aio::Deadline deadline);
+  [[nodiscard]] Result<void> consuming() const;
+  [[nodiscard]] Held* find(Tag tag);
+  // Publishes it again to `key` with this count and cause, and acknowledges it here once that is confirmed.
+  [[nodiscard]] aio::Task<Result<void>> pass_on(Tag tag, std::string key, std::uint32_t attempts, Cause cause,
+                                                std::string why, aio::Deadline deadline);
+  [[nodiscard]] aio::Task<Result<void>> settle(Tag tag, aio::Deadline deadline);
+  [[nodiscard]] Result<std::uint64_t> send_ack(Tag tag);
+  [[nodiscard]] Result<std::uint64_t> send_requeue(Tag tag);
+  [[nodiscard]] std::uint32_t attempts_of(const Held& held) const;
+  [[nodiscard]] Delivery hand_out(Tag tag, Held& held);
+
+  std::shared_ptr<Broker> broker_;
+  std::shared_ptr<RabbitPublisher> publisher_;
+  ReceiverOptions options_;
+  std::shared_ptr<Connection> connection_;
+  std::unique_ptr<Channel> channel_;
+  bool opened_ = false;
+  bool cancelled_ = false;  // by cancel(): nothing new is wanted
+  bool closed_ = false;
+  std::optional<Error> lost_;  // the consumer ended by itself
+  std::deque<Tag> arrived_;    // not handed out
+  std::unordered_map<Tag, Held> held_;
+  Tag last_tag_ = 0;
+  aio::Event changed_;
+  // Of messages whose handler succeeded here and whose acknowledgement may not have got through: their redelivery is
+  // told.
+  std::unordered_set<std::string> finished_ids_;
+};
+
+}  // namespace sluice::queue::rabbit

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The suite that every queue passes, on a real RabbitMQ: classic and quorum queues."""
+
+import os
+import pathlib
+import subprocess
+
+from lib import ROOT, equal, main, test
+
+# After lib, which says where it is.
+import rabbitmq
+
+
+SUITE = pathlib.Path(os.environ.get("SLUICE_BUILD", ROOT / "build/dev")) / "rabbit_conformance"
+
+
+def conformance(box, queue_type):
+    with rabbitmq.Broker(box.path("rabbit"), env=box.env) as broker:
+        ran = subprocess.run([SUITE, "--gtest_brief=1"], capture_output=True, text=True, timeout=300,
+                             env={**box.env, "SLUICE_TEST_AMQP": broker.amqp_url,
+                                  "SLUICE_TEST_QUEUE_TYPE": queue_type})
+        equal(ran.returncode, 0, f"{queue_type} queues\n{ran.stdout}\n{ran.stderr}")
+
+
+@test("a classic queue does what every queue does")
+def _(box):
+    conformance(box, "classic")
+
+
+@test("a quorum queue does what every queue does")
+def _(box):
+    conformance(box, "quorum")
+
+
+main()
