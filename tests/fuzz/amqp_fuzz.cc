@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// links: queue_rabbit
+//
 // Any bytes as what an AMQP broker sends: cut into frames, each read as what it says it is. Limits hold, and however
-// deep its tables are nested, nothing is read that is not there. links: queue_rabbit
+// deep its tables are nested, nothing is read that is not there.
 #include "base/check.h"
 #include "queue/rabbit/codec.h"
 #include "queue/rabbit/properties.h"
