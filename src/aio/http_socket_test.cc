@@ -14,21 +14,13 @@
 #include "aio/stream.h"
 #include "aio/task_group.h"
 #include "aio/url.h"
+#include "base/testing_folder.h"
 
 namespace sluice::aio::http {
 namespace {
 
 using namespace std::chrono_literals;
 using testing::HasSubstr;
-
-struct Folder {
-  Folder() {
-    std::string name = testing::TempDir() + "sluice-http-XXXXXX";
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string path;
-};
 
 Task<Response> echo(Request request) {
   co_return Response{
@@ -57,7 +49,7 @@ class SocketTest : public testing::Test {
     co_await group.join();
   }
 
-  const Folder folder_;
+  const TestFolder folder_;
   Loop loop_;
   RealClock clock_{loop_};
 };
@@ -79,9 +71,9 @@ TEST_F(SocketTest, ServesOverTcp) {
 
 TEST_F(SocketTest, ServesOverUnixSocketsOfAnyLengthOfPath) {
   run([&](Server& server, Client& client) -> Task<void> {
-    const std::string longer = folder_.path + "/" + std::string(120, 'd');
+    const std::string longer = folder_.path() + "/" + std::string(120, 'd');
     std::filesystem::create_directory(longer);
-    for (const std::string& path : {folder_.path + "/a b.sock", longer + "/s"}) {
+    for (const std::string& path : {folder_.path() + "/a b.sock", longer + "/s"}) {
       const Result<void> listening = server.listen_unix(path);
       EXPECT_TRUE(listening.has_value());
       struct stat found{};
@@ -90,11 +82,11 @@ TEST_F(SocketTest, ServesOverUnixSocketsOfAnyLengthOfPath) {
       co_await ask(server, client, "unix:" + path);
     }
   });
-  EXPECT_FALSE(std::filesystem::exists(folder_.path + "/a b.sock")) << "goes with the server";
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() + "/a b.sock")) << "goes with the server";
 }
 
 TEST_F(SocketTest, ReplacesADeadSocketAndNothingElse) {
-  const std::string path = folder_.path + "/s";
+  const std::string path = folder_.path() + "/s";
   {
     const Result<SocketAddress> address = unix_address(path);
     const Fd dead(::socket(AF_UNIX, SOCK_STREAM, 0));
@@ -104,16 +96,16 @@ TEST_F(SocketTest, ReplacesADeadSocketAndNothingElse) {
   EXPECT_TRUE(first.listen_unix(path).has_value());
   Server second(loop_, clock_, echo, {});
   EXPECT_EQ(second.listen_unix(path).error().code, Code::conflict);
-  std::ofstream(folder_.path + "/file") << "precious";
-  EXPECT_THAT(second.listen_unix(folder_.path + "/file").error().what,
+  std::ofstream(folder_.path() + "/file") << "precious";
+  EXPECT_THAT(second.listen_unix(folder_.path() + "/file").error().what,
               HasSubstr("there is a file that is not a socket"));
-  EXPECT_TRUE(std::filesystem::exists(folder_.path + "/file"));
-  EXPECT_EQ(second.listen_unix(folder_.path + "/none/s").error().code, Code::invalid);
+  EXPECT_TRUE(std::filesystem::exists(folder_.path() + "/file"));
+  EXPECT_EQ(second.listen_unix(folder_.path() + "/none/s").error().code, Code::invalid);
 }
 
 TEST_F(SocketTest, SaysWhenNobodyListens) {
   run([&](Server&, Client& client) -> Task<void> {
-    const Result<Response> local = co_await client.send("unix:" + folder_.path + "/none", Request{}, clock_.in(1s));
+    const Result<Response> local = co_await client.send("unix:" + folder_.path() + "/none", Request{}, clock_.in(1s));
     EXPECT_EQ(local.error().code, Code::retry);
     EXPECT_THAT(local.error().what, HasSubstr("cannot connect: No such file"));
     const Result<Response> tcp = co_await client.send("http://127.0.0.1:1", Request{}, clock_.in(1s));
@@ -122,7 +114,7 @@ TEST_F(SocketTest, SaysWhenNobodyListens) {
 }
 
 TEST_F(SocketTest, AnExchangeOverAUnixSocketIsRightOrAnErrorWhateverStepFails) {
-  const std::string path = folder_.path + "/s";
+  const std::string path = folder_.path() + "/s";
   const std::string body(30'000, 'b');
   const std::size_t steps = for_each_failure([&](Faults& faults) {
     Loop loop;

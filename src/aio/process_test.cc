@@ -20,6 +20,7 @@
 #include "aio/fd.h"
 #include "aio/signals.h"
 #include "aio/task_group.h"
+#include "base/testing_folder.h"
 
 namespace sluice::aio {
 namespace {
@@ -28,18 +29,12 @@ using namespace std::chrono_literals;
 using testing::HasSubstr;
 
 // A folder that goes with the test.
-struct Folder {
-  Folder() {
-    std::string name = testing::TempDir() + "sluice-process-XXXXXX";
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
+struct Folder : TestFolder {
   std::string file(const std::string& name, const std::string& text, mode_t mode) const {
-    std::ofstream(path + "/" + name) << text;
-    ::chmod((path + "/" + name).c_str(), mode);
-    return path + "/" + name;
+    std::ofstream(path() + "/" + name) << text;
+    ::chmod((path() + "/" + name).c_str(), mode);
+    return path() + "/" + name;
   }
-  std::string path;
 };
 
 class ProcessTest : public testing::Test {
@@ -118,7 +113,7 @@ TEST_F(ProcessTest, AProgramThatCannotBeStartedIsAnErrorAndNotAnExitCode) {
   EXPECT_THAT(refused(folder.file("text", "echo hello\n", 0755)), HasSubstr("no \"#!\" line"));
   EXPECT_THAT(refused(folder.file("lost", "#!/nowhere/python\n", 0755)),
               HasSubstr("interpreter of its first line is missing"));
-  EXPECT_THAT(refused(folder.path), HasSubstr("not executable"));
+  EXPECT_THAT(refused(folder.path()), HasSubstr("not executable"));
   EXPECT_THAT(refused(""), HasSubstr("without a name"));
   options.directory = "/nowhere";
   EXPECT_THAT(refused("/bin/sh"), HasSubstr("folder /nowhere: No such file"));
@@ -134,9 +129,9 @@ TEST_F(ProcessTest, LooksTheProgramUpInTheChildsPathAndGoesOnPastWhatItMayNotRun
   second.file("handle", "#!/bin/sh\nexit 7\n", 0755);
   SpawnOptions options;
   options.argv = {"handle"};
-  options.environment = {fmt::format("PATH={}:{}:/bin", first.path, second.path)};
+  options.environment = {fmt::format("PATH={}:{}:/bin", first.path(), second.path())};
   EXPECT_EQ(run(options)->code, 7);
-  options.environment = {fmt::format("PATH={}:/bin", first.path)};
+  options.environment = {fmt::format("PATH={}:/bin", first.path())};
   EXPECT_THAT(run(options).error().what, HasSubstr("not executable"));
   options.environment = {};
   options.argv = {"true"};
@@ -147,8 +142,8 @@ TEST_F(ProcessTest, GivesTheEnvironmentAndFolderAskedForAndNothingElse) {
   const Folder folder;
   SpawnOptions options = shell("echo $A-$HOME; pwd -P");
   options.environment = {"A=1"};
-  options.directory = folder.path;
-  EXPECT_EQ(output(options), fmt::format("1-\n{}\n", std::filesystem::canonical(folder.path).string()));
+  options.directory = folder.path();
+  EXPECT_EQ(output(options), fmt::format("1-\n{}\n", std::filesystem::canonical(folder.path()).string()));
 }
 
 TEST_F(ProcessTest, InheritsKeptDescriptorsAndClosesTheOthers) {

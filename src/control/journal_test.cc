@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/testing_folder.h"
 #include "control/journal_file.h"
 #include "control/journal_read.h"
 #include "pool/pool.h"
@@ -139,16 +140,6 @@ TEST(JournalLine, NamesThePlaceOfWhatIsWrong) {
             "$.v: 2; accepted: 1; the journal is from another version of sluice");
 }
 
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "journal-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
-
 std::vector<std::string> read(const std::filesystem::path& path) {
   std::ifstream in(path);
   std::vector<std::string> out;
@@ -159,8 +150,8 @@ std::vector<std::string> read(const std::filesystem::path& path) {
 }
 
 TEST(JournalFile, EndsATornLineOfAnEarlierRun) {
-  const Folder folder;
-  const std::string path = folder.path / "journal.jsonl";
+  const TestFolder folder;
+  const std::string path = folder.path() + "/journal.jsonl";
   std::ofstream(path) << "{\"whole\":1}\n{\"torn";
   JournalFile file(path, {});
   ASSERT_TRUE(file.at_start_of_file());
@@ -192,8 +183,8 @@ TEST(JournalFile, ATornLineThatCannotBeRemovedIsEndedBeforeTheNext) {
 }
 
 TEST(JournalFile, RotatesBetweenTicksAndKeepsFour) {
-  const Folder folder;
-  const std::string path = folder.path / "journal.jsonl";
+  const TestFolder folder;
+  const std::string path = folder.path() + "/journal.jsonl";
   JournalFile file(path, {.bytes_max = 20, .kept = 4});
   for (int i = 0; i < 10; ++i) {
     EXPECT_TRUE(file.at_start_of_file()) << i;

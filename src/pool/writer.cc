@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pool/writer.h"
 
-#include <cstdint>
-
+#include "base/hash.h"
 #include "pool/pool.h"
 
 namespace sluice::pool {
@@ -35,11 +34,7 @@ std::string queue_json(const PoolSpec& spec) {
 }
 
 std::string spec_hash(std::string_view spec_json) {
-  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, 64 bits: tells changes apart, guards nothing
-  for (const char c : spec_json) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  }
-  return fmt::format("{:016x}", hash);
+  return fmt::format("{:016x}", fnv1a(spec_json));
 }
 
 std::string spec_hash(const PoolSpec& spec) {

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "base/testing_folder.h"
 #include "queue/memory.h"
 #include "worker/simulate_handler.h"
 
@@ -18,10 +19,6 @@ using ::testing::StartsWith;
 
 // A worker without idle exit, its endpoint on a socket and on a port, and somebody who asks.
 struct Asked : Observer {
-  Asked() : path(std::filesystem::temp_directory_path() / "sluice-endpoint-XXXXXX") {
-    EXPECT_NE(::mkdtemp(path.data()), nullptr);
-  }
-  ~Asked() override { std::filesystem::remove_all(path); }
   void ready() override {
     EXPECT_TRUE(endpoint.listen_unix(path + "/3.sock"));
     const Result<std::uint16_t> taken = endpoint.listen_tcp("127.0.0.1", 0);
@@ -68,7 +65,8 @@ struct Asked : Observer {
     loop.run(main());
   }
 
-  std::string path;
+  const TestFolder folder;
+  const std::string path = folder.path();
   aio::Loop loop;
   aio::RealClock clock{loop};
   Random random{1};

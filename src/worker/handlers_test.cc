@@ -14,6 +14,7 @@
 
 #include "aio/signals.h"
 #include "aio/task_group.h"
+#include "base/testing_folder.h"
 #include "worker/exec_handler.h"
 #include "worker/function_handler.h"
 #include "worker/http_handler.h"
@@ -36,18 +37,14 @@ queue::Delivery delivery(std::string body) {
 }
 
 struct Folder {
-  Folder() {
-    std::string name = std::filesystem::temp_directory_path() / "sluice-worker-XXXXXX";
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
   [[nodiscard]] std::string read(const std::string& name) const {
     std::ifstream in(path / name, std::ios::binary);
     std::ostringstream out;
     out << in.rdbuf();
     return out.str();
   }
-  std::filesystem::path path;
+  TestFolder folder;
+  std::filesystem::path path = folder.path();
 };
 
 class HandlerTest : public ::testing::Test {

@@ -10,6 +10,7 @@
 #include <map>
 #include <optional>
 
+#include "base/testing_folder.h"
 #include "fleet/process/held_slot.h"
 #include "fleet/process/scaler_lock.h"
 #include "fleet/process/slot_lock.h"
@@ -23,17 +24,11 @@ using ::testing::HasSubstr;
 
 class Locks : public ::testing::Test {
  protected:
-  Locks() {
-    std::string name = ::testing::TempDir() + "sluice-locks-XXXXXX";
-    if (::mkdtemp(name.data()) != nullptr) {
-      root = name;
-    }
-  }
-  ~Locks() override { std::filesystem::remove_all(root); }
   [[nodiscard]] StateFolder folder() const { return StateFolder::open(root + "/state", true).value(); }
   static WallTime at(const char* text) { return parse_wall(text).value(); }
 
-  std::string root;
+  const TestFolder own;
+  const std::string root = own.path();
 };
 
 TEST_F(Locks, ASecondScalerIsRefusedAndToldWhoHoldsThePool) {

@@ -10,13 +10,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "aio/loop.h"
 #include "aio/task_group.h"
+#include "base/testing_folder.h"
 #include "fleet/process/process_fleet.h"
 
 namespace sluice::fleet::process {
@@ -24,13 +24,8 @@ namespace sluice::fleet::process {
 class ProcessWorld {
  public:
   ProcessWorld() : clock_(loop_) {
-    std::string name = ::testing::TempDir() + "sluice-fleet-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) {
-      throw std::runtime_error("no temporary folder");
-    }
-    root_ = name;
     // Deeper than a socket address is long, so that every test shows that this does not matter.
-    state_ = root_ + "/" + std::string(60, 'a') + "/" + std::string(60, 'b');
+    state_ = root() + "/" + std::string(60, 'a') + "/" + std::string(60, 'b');
     options.max = 5;
     options.nodes = {.min = 1, .max = 2, .slots = 2, .boot = std::chrono::milliseconds{1500}};
     options.command.argv = {"sluice"};
@@ -41,10 +36,7 @@ class ProcessWorld {
     options.command.idle_exit = "10s";
     options.silence_allowed = std::chrono::milliseconds{200};
   }
-  ~ProcessWorld() {
-    kill_all();
-    std::filesystem::remove_all(root_);
-  }
+  ~ProcessWorld() { kill_all(); }
   ProcessWorld(const ProcessWorld&) = delete;
   ProcessWorld& operator=(const ProcessWorld&) = delete;
 
@@ -52,7 +44,7 @@ class ProcessWorld {
   aio::Loop& loop() { return loop_; }
   [[nodiscard]] StateFolder folder() const { return StateFolder::open(state_, true).value(); }
   [[nodiscard]] const std::string& state() const { return state_; }
-  [[nodiscard]] const std::string& root() const { return root_; }
+  [[nodiscard]] const std::string& root() const { return root_.path(); }
 
   // The fleets open the folder when first asked for, with `options` as they are then.
   ProcessFleet& fleet() { return get(fleet_); }
@@ -108,7 +100,7 @@ class ProcessWorld {
 
   aio::Loop loop_;
   aio::RealClock clock_;
-  std::string root_;
+  TestFolder root_;
   std::string state_;
   std::unique_ptr<ProcessFleet> fleet_;
   std::unique_ptr<ProcessFleet> other_;

@@ -9,6 +9,7 @@
 
 #include <filesystem>
 
+#include "base/testing_folder.h"
 #include "queue/local/content.h"
 #include "queue/local/crash_vfs.h"
 #include "queue/local/store.h"
@@ -179,8 +180,8 @@ void publish_one(Store& store, const std::string& id) {
 
 // The answer of one case, with its folder called DIR.
 std::string answer(const Case& one) {
-  std::string name = (fs::temp_directory_path() / "sluice-bad-XXXXXX").string();
-  const std::string folder = fs::canonical(::mkdtemp(name.data())).string();
+  const TestFolder own;
+  const std::string folder = fs::canonical(own.path()).string();
   const std::string good = folder + "/orders.db";
   {
     const Result<std::unique_ptr<Store>> store = Store::open(good, options());
@@ -206,7 +207,6 @@ std::string answer(const Case& one) {
     store = Error{Code::invalid, "closed"};
   }
   fs::permissions(folder, fs::perms(0755));
-  fs::remove_all(folder);
   return said;
 }
 
@@ -218,22 +218,19 @@ std::size_t stride(std::size_t usual) {
 class SmallStore : public ::testing::Test {
  protected:
   SmallStore() {
-    std::string name = (fs::temp_directory_path() / "sluice-small-XXXXXX").string();
-    folder = ::mkdtemp(name.data());
-    path = folder + "/orders.db";
     const Result<std::unique_ptr<Store>> store = Store::open(path, options());
     for (const char* id : {"a", "b", "c"}) {
       publish_one(**store, id);
     }
   }
-  ~SmallStore() override { fs::remove_all(folder); }
   // What is said of a file that holds `bytes`.
   std::string said_of(const std::string& bytes) {
     crash::spit(path, bytes);
     const Result<std::unique_ptr<Store>> store = Store::open(path, options());
     return store ? "opened" : std::string(store.error().what);
   }
-  std::string folder, path;
+  const TestFolder folder;
+  const std::string path = folder.path() + "/orders.db";
 };
 
 TEST_F(SmallStore, CutOffAnywhereIsRefused) {

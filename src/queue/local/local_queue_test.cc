@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "base/testing_folder.h"
 #include "queue/conformance.h"
 
 namespace sluice::queue::local {
@@ -15,20 +16,14 @@ namespace {
 class LocalRig final : public conformance::Rig {
  public:
   LocalRig() {
-    std::string name = (std::filesystem::temp_directory_path() / "sluice-queue-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
     const auto main = [this]() -> aio::Task<void> {
       const aio::Deadline deadline = clock_.in(conformance::patience);
       Result<std::unique_ptr<LocalQueue>> queue =
-          co_await LocalQueue::open(loop_, clock_, random_, folder_ + "/q.db", LocalOptions{}, deadline);
+          co_await LocalQueue::open(loop_, clock_, random_, folder_.path() + "/q.db", LocalOptions{}, deadline);
       EXPECT_TRUE(queue) << (queue ? "" : queue.error().what);
       queue_ = std::move(*queue);
     };
     loop_.run(main());
-  }
-  ~LocalRig() override {
-    queue_.reset();
-    std::filesystem::remove_all(folder_);
   }
   aio::Loop& loop() override { return loop_; }
   aio::Clock& clock() override { return clock_; }
@@ -53,7 +48,7 @@ class LocalRig final : public conformance::Rig {
   aio::Loop loop_;
   aio::RealClock clock_{loop_};
   Random random_{1};
-  std::string folder_;
+  TestFolder folder_;  // outlives the queue
   std::unique_ptr<LocalQueue> queue_;
 };
 

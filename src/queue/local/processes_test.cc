@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "base/check.h"
+#include "base/testing_folder.h"
 #include "queue/conformance_rig.h"
 #include "queue/local/crash_vfs.h"
 #include "queue/local/inspect.h"
@@ -38,11 +39,6 @@ class JumpingClock final : public aio::Clock {
  private:
   aio::RealClock real_;
 };
-
-std::string fresh_folder() {
-  std::string name = (std::filesystem::temp_directory_path() / "sluice-queue-XXXXXX").string();
-  return ::mkdtemp(name.data());
-}
 
 struct World {
   explicit World(std::string in = fresh_folder()) : folder(std::move(in)), path(folder + "/q.db") {}

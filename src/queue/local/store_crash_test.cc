@@ -6,6 +6,7 @@
 
 #include <set>
 
+#include "base/testing_folder.h"
 #include "queue/local/checked_vfs.h"
 #include "queue/local/content.h"
 #include "queue/local/crash_vfs.h"
@@ -13,17 +14,6 @@
 
 namespace sluice::queue::local {
 namespace {
-
-struct Folder {
-  std::string path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "sluice-store-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
 
 StoreOptions options(const std::string& vfs = crash::vfs()) {
   return StoreOptions{.create = true,
@@ -111,8 +101,8 @@ const std::vector<Step>& workload() {
 }
 
 TEST(StoreCrash, EveryPowerCutLeavesTheStateBeforeOrAfterTheTransactionItHit) {
-  const Folder folder;
-  const std::string path = folder.path + "/q.db";
+  const TestFolder folder;
+  const std::string path = folder.path() + "/q.db";
   crash::recorder().changes.clear();
   std::vector<std::string> states;        // after each step
   std::vector<std::size_t> committed_at;  // changes recorded by then
@@ -136,7 +126,7 @@ TEST(StoreCrash, EveryPowerCutLeavesTheStateBeforeOrAfterTheTransactionItHit) {
   EXPECT_NE(states.back().find("2 0 0 1 4 1"), std::string::npos) << states.back();
   Random random(7);
   std::set<crash::Disk> seen;
-  const std::string again = folder.path + "/again.db";
+  const std::string again = folder.path() + "/again.db";
   std::size_t step = 0;
   for (std::size_t cut = 0; cut <= changes.size(); ++cut) {
     while (step + 1 < committed_at.size() && committed_at[step + 1] <= cut) {
@@ -162,10 +152,10 @@ TEST(StoreCrash, EveryPowerCutLeavesTheStateBeforeOrAfterTheTransactionItHit) {
 
 // What the engine does with a failure: this connection is over, the next one starts from the file.
 TEST(StoreCrash, EveryFailingCallIsReportedAndLosesNothingThatWasCommitted) {
-  const Folder folder;
+  const TestFolder folder;
   for (const int error : {SQLITE_FULL, SQLITE_IOERR_WRITE}) {
     for (int fail_at = 0;; fail_at += error == SQLITE_FULL && fail_at < 40 ? 1 : 4) {
-      const std::string path = folder.path + "/" + std::to_string(error) + "-" + std::to_string(fail_at) + ".db";
+      const std::string path = folder.path() + "/" + std::to_string(error) + "-" + std::to_string(fail_at) + ".db";
       std::unique_ptr<Store> store = must_open(path);
       std::string sure = describe(path);
       crash::recorder().fail(fail_at, error, false);
@@ -211,8 +201,8 @@ TEST(StoreCrash, EveryFailingCallIsReportedAndLosesNothingThatWasCommitted) {
 }
 
 struct Damage : testing::Test {
-  Folder folder;
-  std::string path = folder.path + "/q.db";
+  TestFolder folder;
+  std::string path = folder.path() + "/q.db";
   std::string good;
   std::string right;
   void SetUp() override {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/hash.h"
+
 namespace sluice::queue::rabbit {
 namespace {
 
@@ -59,11 +61,7 @@ Cause cause_of(std::string_view text) {
 }
 
 std::string name_by_content(std::string_view body, std::uint64_t timestamp) {
-  std::uint64_t hash = 0xcbf29ce484222325 ^ timestamp;  // FNV-1a
-  for (const char c : body) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  }
-  return fmt::format("content-{:016x}", hash);
+  return fmt::format("content-{:016x}", fnv1a(body, fnv1a_basis ^ timestamp));
 }
 
 void read_header(Told& told, std::string_view key, const amqp_field_value_t& value) {
