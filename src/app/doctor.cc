@@ -208,7 +208,7 @@ Verb doctor_verb() {
               "docs/reference/doctor.md. Exit 0 when nothing failed, 1 when something did.",
           .examples = {{"sluice doctor -f orders.yaml", "before the first message"}, {"sluice doctor -o json", ""}},
           .flags = place_flags(),
-          .positionals = {{.name = "POOL", .help = "only these pools, by name or namespace/name", .many = true}},
+          .positionals = place_words(),
           .rest = "",
           .run = run_doctor};
 }

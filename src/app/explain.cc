@@ -178,7 +178,7 @@ Verb explain_verb() {
                        {"sluice explain -f orders.yaml --at 14:02:40", "why it held then"},
                        {"sluice explain orders -n 20", "how it came to that"}},
           .flags = std::move(flags),
-          .positionals = {{.name = "POOL", .help = "only these pools, by name or namespace/name", .many = true}},
+          .positionals = place_words(),
           .rest = "",
           .run = run_explain};
 }

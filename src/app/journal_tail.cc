@@ -11,13 +11,13 @@
 
 #include "aio/fd.h"
 #include "app/line_reader.h"
+#include "control/journal_file.h"
 
 namespace sluice::app {
 namespace {
 
 constexpr std::size_t line_max = std::size_t{1} << 20U;
 constexpr std::size_t chunk = std::size_t{1} << 20U;  // chosen: few reads of a 64 MiB file, little memory
-constexpr int kept = 4;                               // control::JournalFile::Options
 
 Error unreadable(const std::string& path) {
   return Error{errno == ENOENT ? Code::gone : Code::denied,
@@ -66,7 +66,7 @@ Result<void> JournalTail::poll() {
 Result<control::Story> search_journal(const std::string& path, const control::Ask& ask) {
   control::Story story(ask);
   bool any = false;
-  for (int i = kept; i >= 0; --i) {
+  for (int i = control::JournalFile::Options{}.kept; i >= 0; --i) {
     const std::string name = i == 0 ? path : fmt::format("{}.{}", path, i);
     if (::access(name.c_str(), F_OK) != 0 && errno == ENOENT) {
       continue;

@@ -212,6 +212,14 @@ aio::Task<PoolLook> Looker::look(aio::Deadline deadline) {
   co_return out;
 }
 
+std::vector<std::unique_ptr<Looker>> lookers_of(Context& context, std::vector<Place> places) {
+  std::vector<std::unique_ptr<Looker>> out;
+  for (Place& place : places) {
+    out.push_back(std::make_unique<Looker>(context, std::move(place)));
+  }
+  return out;
+}
+
 aio::Task<std::vector<PoolLook>> look_at_all(Context& context, std::vector<std::unique_ptr<Looker>>& all) {
   std::vector<PoolLook> looks;
   bool again = false;

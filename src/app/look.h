@@ -65,6 +65,8 @@ class Looker {
   std::optional<Base> base_;
 };
 
+[[nodiscard]] std::vector<std::unique_ptr<Looker>> lookers_of(Context& context, std::vector<Place> places);
+
 // All pools at once, twice where rates need it.
 [[nodiscard]] aio::Task<std::vector<PoolLook>> look_at_all(Context& context, std::vector<std::unique_ptr<Looker>>& all);
 

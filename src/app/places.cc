@@ -135,6 +135,10 @@ std::vector<Flag> place_flags() {
   return {file_flag("the pool file; without it the pools that have a state folder here, else the demo's", true), state};
 }
 
+std::vector<Positional> place_words() {
+  return {{.name = "POOL", .help = "only these pools, by name or namespace/name", .many = true}};
+}
+
 std::optional<std::vector<Place>> find_places(Context& context, const Args& args, const std::string& verb) {
   std::optional<std::vector<Place>> all = all_places(context, args);
   if (!all) {

@@ -28,5 +28,6 @@ struct Place {
 [[nodiscard]] std::optional<std::vector<Place>> find_places(Context& context, const Args& args,
                                                             const std::string& verb);
 [[nodiscard]] std::vector<Flag> place_flags();
+[[nodiscard]] std::vector<Positional> place_words();
 
 }  // namespace sluice::app

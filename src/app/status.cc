@@ -38,10 +38,7 @@ aio::Task<int> run_status(Context& context, Args args) {
   if (!places) {
     co_return exit_usage;
   }
-  std::vector<std::unique_ptr<Looker>> lookers;
-  for (Place& place : *places) {
-    lookers.push_back(std::make_unique<Looker>(context, std::move(place)));
-  }
+  std::vector<std::unique_ptr<Looker>> lookers = lookers_of(context, std::move(*places));
   const std::vector<PoolLook> looks = co_await look_at_all(context, lookers);
   bool all_read = true;
   for (const PoolLook& look : looks) {
@@ -79,7 +76,7 @@ Verb status_verb() {
               "an estimate begins with ≈, one that is only a bound with ≤.",
           .examples = {{"sluice status", "the pools of this folder"}, {"sluice status -f orders.yaml -o json", ""}},
           .flags = place_flags(),
-          .positionals = {{.name = "POOL", .help = "only these pools, by name or namespace/name", .many = true}},
+          .positionals = place_words(),
           .rest = "",
           .run = run_status};
 }

@@ -257,10 +257,7 @@ aio::Task<int> run_top(Context& context, Args args) {
   if (!places) {
     co_return exit_usage;
   }
-  std::vector<std::unique_ptr<Looker>> lookers;
-  for (Place& place : *places) {
-    lookers.push_back(std::make_unique<Looker>(context, std::move(place)));
-  }
+  std::vector<std::unique_ptr<Looker>> lookers = lookers_of(context, std::move(*places));
   Top top(context, std::move(lookers));
   if (args.has("once") || context.json || !context.out.terminal()) {
     co_await top.once();
@@ -282,7 +279,7 @@ Verb top_verb() {
               "ends it, the last frame stays. It only looks: workers and scalers do not notice it.",
           .examples = {{"sluice top", "the pools of this folder"}},
           .flags = std::move(flags),
-          .positionals = {{.name = "POOL", .help = "only these pools, by name or namespace/name", .many = true}},
+          .positionals = place_words(),
           .rest = "",
           .run = run_top};
 }

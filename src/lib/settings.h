@@ -3,16 +3,16 @@
 // What a worker of the library runs with: the program's options before the environment before the defaults.
 #include <sluice/worker.h>
 
-#include <functional>
 #include <optional>
 #include <string>
 
 #include "base/result.h"
+#include "fleet/process/held_slot.h"
 #include "worker/options.h"
 
 namespace sluice::lib {
 
-using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+using fleet::process::Environment;
 
 struct Settings {
   std::string queue_file;  // of the local queue, absolute
