@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// links: aio
+//
 // Any bytes as an HTTP request: the same verdict however they are cut, limits held, and a request that was taken means
-// the same after it was written and read again. links: aio
+// the same after it was written and read again.
 #include "aio/http_parse.h"
 #include "base/check.h"
 

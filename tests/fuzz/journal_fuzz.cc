@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// links: control
+//
 // A journal from outside: each line is parsed, run again and explained. Whatever the bytes are, nothing crashes, a line
-// that was read is decided the same twice, and what an explanation prints holds no control character. links: control
+// that was read is decided the same twice, and what an explanation prints holds no control character.
 #include <boost/json.hpp>
 #include <cstddef>
 #include <cstdint>

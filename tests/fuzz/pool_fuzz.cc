@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// links: pool
+//
 // Any bytes as a pool file: a pool or problems, never both or neither; a pool survives being written and read; our JSON
 // reader takes exactly what Boost.JSON takes, but for keys given twice, depth and size.
-// links: pool
 #include <boost/json.hpp>
 
 #include "base/check.h"
