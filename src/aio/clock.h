@@ -21,6 +21,11 @@ struct Deadline {
   [[nodiscard]] bool passed(Time now) const { return now >= at; }
   // Time left, never negative.
   [[nodiscard]] Duration left(Time now) const { return now >= at ? Duration{0} : at - now; }
+  // The end of the first of `n` equal parts of the time that is left; for tries in turn, of which none may spend it
+  // all.
+  [[nodiscard]] Deadline share(Time now, std::size_t n) const {
+    return at == Time::max() ? *this : Deadline{now + left(now) / static_cast<Duration::rep>(n)};
+  }
   [[nodiscard]] Deadline earlier(Deadline other) const { return at < other.at ? *this : other; }
 };
 

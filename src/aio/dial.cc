@@ -14,9 +14,7 @@ Task<Result<std::unique_ptr<Stream>>> dial(Loop& loop, Clock& clock, Resolver& r
   Result<std::unique_ptr<Stream>> made = Error{Code::retry, "no address"};
   for (std::size_t i = 0; i < found->size() && !made; ++i) {
     const Result<SocketAddress> address = ip_address((*found)[i], port);
-    const auto shares = static_cast<Duration::rep>(found->size() - i);
-    const Time now = clock.now();
-    const Deadline share = deadline.at == Time::max() ? deadline : Deadline{now + deadline.left(now) / shares};
+    const Deadline share = deadline.share(clock.now(), found->size() - i);
     made = co_await connect_stream(loop, clock, *address, share);
     if (!made && (*found)[i] != host) {
       made = made.error().in((*found)[i]);

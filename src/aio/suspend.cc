@@ -10,7 +10,6 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
-#include <optional>
 
 namespace sluice::aio {
 
@@ -18,7 +17,8 @@ namespace asio = boost::asio;
 
 struct Resumer::State {
   std::move_only_function<void(boost::system::error_code, Wake)> handler;
-  std::optional<Executor> executor;
+  explicit State(Executor e) : executor(std::move(e)) {}
+  Executor executor;
 
   // Posts the handler, never runs it here: whoever wakes is in the middle of something.
   bool finish(boost::system::error_code ec, Wake why) {
@@ -26,7 +26,7 @@ struct Resumer::State {
       return false;
     }
     // Moved out at once: from here on this State is "not waiting", also for a wake() before the posted handler ran.
-    asio::post(*executor, [run = std::exchange(handler, nullptr), ec, why]() mutable { run(ec, why); });
+    asio::post(executor, [run = std::exchange(handler, nullptr), ec, why]() mutable { run(ec, why); });
     return true;
   }
 };
@@ -44,8 +44,7 @@ namespace {
 Task<Wake> start_waiting(std::function<void(Resumer)> arrange) {
   return asio::async_initiate<const asio::use_awaitable_t<Executor>&, void(boost::system::error_code, Wake)>(
       [](auto handler, std::function<void(Resumer)> start) {
-        auto state = std::make_shared<Resumer::State>();
-        state->executor = asio::get_associated_executor(handler);
+        auto state = std::make_shared<Resumer::State>(asio::get_associated_executor(handler));
         auto slot = asio::get_associated_cancellation_slot(handler);
         if (slot.is_connected()) {
           slot.assign([weak = std::weak_ptr(state)](asio::cancellation_type) {

@@ -13,7 +13,7 @@ namespace {
 
 // A broker that answers again is found again within 5 s.
 constexpr Backoff::Options unreachable_backoff{.base = 100ms, .cap = 3s};
-// facts: a condition, backoff to 5 min, no lock-out storm.
+// Wrong passwords at this rate lock no account, and a right one is taken within 5 min.
 constexpr Backoff::Options refused_backoff{.base = 10s, .cap = 5min};
 
 }  // namespace
@@ -24,18 +24,16 @@ Broker::Broker(aio::Loop& loop, aio::Clock& clock, Random& random, BrokerOptions
       random_(random),
       options_(std::move(options)),
       resolver_(loop, clock),
-      made_(clock),
+      making_(clock),
       unreachable_(unreachable_backoff),
       refused_(refused_backoff) {}
 
 Broker::~Broker() = default;
 
 aio::Task<Result<std::shared_ptr<Connection>>> Broker::connection(aio::Deadline deadline) {
-  while (making_) {
-    const aio::Wake why = co_await made_.wait(deadline);
-    if (why == aio::Wake::timeout) {
-      co_return Error{Code::retry, fmt::format("{}: not connected in time", options_.address.text())};
-    }
+  const std::optional<aio::Mutex::Hold> alone = co_await making_.lock(deadline);
+  if (!alone) {
+    co_return Error{Code::retry, fmt::format("{}: not connected in time", options_.address.text())};
   }
   if (connection_ && !connection_->end()) {
     co_return connection_;
@@ -48,25 +46,11 @@ aio::Task<Result<std::shared_ptr<Connection>>> Broker::connection(aio::Deadline 
 }
 
 aio::Task<Result<std::shared_ptr<Connection>>> Broker::make(aio::Deadline deadline) {
-  struct Making {
-    Broker& broker;
-    explicit Making(Broker& b) : broker(b) { broker.making_ = true; }
-    ~Making() {
-      broker.making_ = false;
-      broker.made_.notify();
-    }
-    Making(const Making&) = delete;
-    Making& operator=(const Making&) = delete;
-  };
-  const Making making(*this);
   const Result<Login> login = options_.login();
   Result<std::unique_ptr<Connection>> made = login ? Error{Code::retry, "no node"} : login.error();
   for (std::size_t i = 0; login && i < options_.address.nodes.size() && !made; ++i) {
     const Node node = options_.address.nodes[i];
-    const auto shares = static_cast<Duration::rep>(options_.address.nodes.size() - i);
-    const Time now = clock_.now();
-    const aio::Deadline share =
-        deadline.at == Time::max() ? deadline : aio::Deadline{now + deadline.left(now) / shares};
+    const aio::Deadline share = deadline.share(clock_.now(), options_.address.nodes.size() - i);
     made = co_await try_node(node, *login, share);
     if (!made && made.error().code == Code::denied) {
       break;  // the nodes of a cluster know the same users; asking them all only counts as more wrong passwords

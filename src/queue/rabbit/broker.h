@@ -8,6 +8,7 @@
 #include <string>
 
 #include "aio/dial.h"
+#include "aio/mutex.h"
 #include "aio/tls.h"
 #include "base/random.h"
 #include "queue/rabbit/address.h"
@@ -49,8 +50,7 @@ class Broker {
   BrokerOptions options_;
   aio::Resolver resolver_;
   std::shared_ptr<Connection> connection_;
-  bool making_ = false;
-  aio::Event made_;
+  aio::Mutex making_;
   std::optional<Error> failure_;  // of the last try
   Time again_;                    // not before
   Backoff unreachable_;

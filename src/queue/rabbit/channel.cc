@@ -15,6 +15,16 @@ Error protocol_error(std::string_view why) {
   return Error{Code::invalid, fmt::format("the broker breaks the protocol: {}", why)};
 }
 
+template <class Confirm>
+Result<void> confirm(ChannelListener* listener, const Method& method, bool acked) {
+  Pool pool;
+  const auto told = method.as<Confirm>(pool);
+  if (told && listener != nullptr) {
+    listener->confirmed((*told)->delivery_tag, (*told)->multiple != 0, acked);
+  }
+  return told ? Result<void>{} : Result<void>(told.error());
+}
+
 }  // namespace
 
 // --- what comes, on the connection's reading task
@@ -89,20 +99,10 @@ Result<void> Connection::State::take_method(Channel::State& channel, const Metho
     case AMQP_BASIC_RETURN_METHOD:
       channel.arriving = Arriving{.number = method.number(), .arguments = std::string(method.arguments())};
       return {};
-    case AMQP_BASIC_ACK_METHOD: {
-      const auto ack = method.as<amqp_basic_ack_t>(pool);
-      if (ack && channel.listener != nullptr) {
-        channel.listener->confirmed((*ack)->delivery_tag, (*ack)->multiple != 0, true);
-      }
-      return ack ? Result<void>{} : Result<void>(ack.error());
-    }
-    case AMQP_BASIC_NACK_METHOD: {
-      const auto nack = method.as<amqp_basic_nack_t>(pool);
-      if (nack && channel.listener != nullptr) {
-        channel.listener->confirmed((*nack)->delivery_tag, (*nack)->multiple != 0, false);
-      }
-      return nack ? Result<void>{} : Result<void>(nack.error());
-    }
+    case AMQP_BASIC_ACK_METHOD:
+      return confirm<amqp_basic_ack_t>(channel.listener, method, true);
+    case AMQP_BASIC_NACK_METHOD:
+      return confirm<amqp_basic_nack_t>(channel.listener, method, false);
     case AMQP_BASIC_CANCEL_METHOD:
       if (channel.listener != nullptr) {
         channel.listener->cancelled();
@@ -117,15 +117,15 @@ Result<void> Connection::State::take_method(Channel::State& channel, const Metho
       return {};
     }
     case AMQP_CHANNEL_CLOSE_OK_METHOD:
-      if (!channel.calling) {
-        forget(channel.number);
+      if (!channel.turn.held()) {
+        channels.erase(channel.number);
         return {};
       }
       break;
     default:
       break;
   }
-  if (!channel.calling || channel.answer) {
+  if (!channel.turn.held() || channel.answer) {
     return protocol_error(fmt::format("{}, which nobody asked for", method.name()));
   }
   channel.answer = Channel::Answer{.number = method.number(), .arguments = std::string(method.arguments())};
@@ -138,13 +138,8 @@ void Connection::State::close_channel(Channel::State& channel, const amqp_channe
   append_method(out, channel.number, AMQP_CHANNEL_CLOSE_OK_METHOD, &answer, options.limits.frame_max);
   sent();
   const Error why = refusal(close.reply_code, to_view(close.reply_text));
-  const std::uint16_t number = channel.number;
   channel.finish(why);
-  forget(number);
-}
-
-void Connection::State::forget(std::uint16_t channel) {
-  channels.erase(channel);
+  channels.erase(channel.number);
 }
 
 Result<void> Connection::State::take_head(Channel::State& channel, const Frame& frame) {
@@ -211,7 +206,6 @@ void Channel::State::finish(const Error& why) {
   }
   end = why;
   answered.notify();
-  turn.notify();
   if (listener != nullptr) {
     listener->ended(why);
   }
@@ -269,29 +263,14 @@ const std::optional<Error>& Channel::end() const {
 aio::Task<Result<Channel::Answer>> Channel::call(amqp_method_number_t number, void* arguments,
                                                  amqp_method_number_t expected, aio::Deadline deadline) {
   const std::shared_ptr<State> state = state_;
-  while (state->calling && !state->end) {
-    const aio::Wake why = co_await state->turn.wait(deadline);
-    if (why == aio::Wake::timeout) {
-      co_return Error{Code::retry, "the broker did not answer earlier calls in time"};
-    }
+  const std::optional<aio::Mutex::Hold> turn = co_await state->turn.lock(deadline);
+  if (!turn) {
+    co_return Error{Code::retry, "the broker did not answer earlier calls in time"};
   }
   if (state->end) {
     co_return *state->end;
   }
-  struct Turn {
-    State& state;
-    explicit Turn(State& s) : state(s) {
-      state.calling = true;
-      state.answer.reset();
-    }
-    ~Turn() {
-      state.calling = false;
-      state.turn.notify();
-    }
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-  };
-  const Turn turn(*state);
+  state->answer.reset();
   if (number != 0) {  // 0: waits for what the broker says first
     append_method(state->connection->out, state->number, number, arguments,
                   state->connection->options.limits.frame_max);

@@ -30,7 +30,6 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   [[nodiscard]] amqp_pool_t* get() { return &pool_; }
-  void recycle() { ::recycle_amqp_pool(&pool_); }
 
  private:
   amqp_pool_t pool_{};

@@ -12,11 +12,10 @@
 
 namespace sluice::queue::rabbit {
 
-using namespace std::chrono_literals;
-
 namespace {
 
 constexpr std::size_t read_bytes = 64U << 10U;
+constexpr std::string_view closed_by_peer = "the broker closed the connection";
 
 // Two heartbeats without a byte and the peer is taken for dead (section 4.2.7).
 aio::Deadline silence(const aio::Clock& clock, Duration heartbeat) {
@@ -120,7 +119,7 @@ aio::Task<void> Connection::State::read(std::shared_ptr<State> state) {
     const Result<std::size_t> n = co_await state->stream->read_some(std::span(bytes).subspan(have), deadline);
     bytes.resize(have + n.value_or(0));
     if (!n || *n == 0) {
-      state->finish(n ? Error{Code::retry, "the broker closed the connection"} : n.error());
+      state->finish(n ? Error{Code::retry, std::string(closed_by_peer)} : n.error());
       break;
     }
     while (!state->end) {
@@ -216,7 +215,7 @@ aio::Task<Result<void>> Connection::State::shake_hands(std::shared_ptr<State> st
       co_await control.call(AMQP_CONNECTION_START_OK_METHOD, &start_ok, AMQP_CONNECTION_TUNE_METHOD, deadline);
   if (!tune) {
     // A broker of before the capability, or one in a hurry, just closes.
-    co_return tune.error().what.contains("closed the connection")
+    co_return tune.error().what == closed_by_peer
         ? Error{Code::denied, "the broker closed the connection at the login: wrong user name or password"}
         : tune.error().in(fmt::format("login of user {}", login.user));
   }
@@ -281,9 +280,6 @@ Connection::~Connection() {
 
 const std::optional<Error>& Connection::end() const {
   return state_->end;
-}
-const std::string& Connection::blocked() const {
-  return state_->blocked;
 }
 
 aio::Task<void> Connection::close(aio::Deadline deadline) {

@@ -12,7 +12,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "aio/clock.h"
 #include "aio/event.h"
@@ -33,7 +32,7 @@ struct ConnectionOptions {
   std::string name = "sluice";                    // shown by the broker's tools: what this connection is for
   Duration heartbeat = std::chrono::seconds{20};  // proposed; a shorter one of the broker wins. 0: none
   FrameLimits limits;
-  std::size_t out_max = 4U << 20U;  // bytes that wait to be written; more wait in send()
+  std::size_t out_max = 4U << 20U;  // bytes that wait to be written; more wait in room()
 };
 
 // What came for a channel beside the answers to its own calls. Called on the loop, in the order of arrival; must not
@@ -76,8 +75,6 @@ class Connection {
                                                                     aio::Deadline deadline);
   // Why it is over; empty while it lives.
   [[nodiscard]] const std::optional<Error>& end() const;
-  // What the broker says stops it from taking messages (a memory or disk alarm); empty while nothing does.
-  [[nodiscard]] const std::string& blocked() const;
   // Says goodbye and waits for the answer; cuts the stream at the deadline.
   [[nodiscard]] aio::Task<void> close(aio::Deadline deadline);
 

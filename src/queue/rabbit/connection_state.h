@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "aio/mutex.h"
 #include "queue/rabbit/connection.h"
 
 namespace sluice::queue::rabbit {
@@ -33,10 +34,9 @@ struct Channel::State {
   ChannelListener* listener;  // null once the Channel is gone
   std::size_t body_max;
   std::optional<Error> end;
-  bool calling = false;
   std::optional<Answer> answer;
   aio::Event answered;  // an answer came, or the end
-  aio::Event turn;      // the call under way is over
+  aio::Mutex turn;      // held while a call is under way
   std::optional<Arriving> arriving;
 };
 
@@ -58,7 +58,6 @@ struct Connection::State : std::enable_shared_from_this<Connection::State> {
   [[nodiscard]] Result<void> take_body(Channel::State& channel, std::string_view bytes);
   [[nodiscard]] Result<void> deliver(Channel::State& channel);
   void close_channel(Channel::State& channel, const amqp_channel_close_t& close);
-  void forget(std::uint16_t channel);
   // Lets the writer go on; returns the position of the last byte.
   std::uint64_t sent();
   [[nodiscard]] aio::Task<Result<void>> written_to(std::uint64_t position, aio::Deadline deadline);
@@ -73,8 +72,8 @@ struct Connection::State : std::enable_shared_from_this<Connection::State> {
   aio::Event out_changed;
   aio::Event progress;  // written grew, blocked changed, or the end
   std::optional<Error> end;
-  std::string blocked;
-  int tasks = 0;                            // read() and write(), while they run
+  std::string blocked;  // why the broker takes no messages (a memory or disk alarm); empty while it does
+  int tasks = 0;        // read() and write(), while they run
   std::shared_ptr<Channel::State> control;  // channel 0
   std::map<std::uint16_t, std::shared_ptr<Channel::State>> channels;
   std::uint16_t next_channel = 1;

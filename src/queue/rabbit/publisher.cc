@@ -35,36 +35,24 @@ std::string unsendable(const Message& message, std::size_t body_max) {
 
 // One publish() and what became of its messages.
 struct RabbitPublisher::Call {
-  explicit Call(aio::Clock& clock, std::size_t n) : answers(n), done(clock) {}
+  Call(aio::Clock& clock, std::vector<Message> b) : batch(std::move(b)), answers(batch.size()), done(clock) {}
+  std::vector<Message> batch;
   std::vector<Published> answers;
   std::size_t open = 0;  // sent and not answered
   aio::Event done;
 };
 
 RabbitPublisher::RabbitPublisher(std::shared_ptr<Broker> broker, PublisherOptions options)
-    : broker_(std::move(broker)), options_(std::move(options)), connected_(broker_->clock()) {}
+    : broker_(std::move(broker)), options_(std::move(options)), connecting_(broker_->clock()) {}
 
 aio::Task<Result<void>> RabbitPublisher::connect(aio::Deadline deadline) {
-  while (connecting_) {
-    const aio::Wake why = co_await connected_.wait(deadline);
-    if (why == aio::Wake::timeout) {
-      co_return Error{Code::retry, "not connected in time"};
-    }
+  const std::optional<aio::Mutex::Hold> alone = co_await connecting_.lock(deadline);
+  if (!alone) {
+    co_return Error{Code::retry, "not connected in time"};
   }
   if (channel_ && !channel_->end()) {
     co_return Result<void>{};
   }
-  struct Connecting {
-    RabbitPublisher& publisher;
-    explicit Connecting(RabbitPublisher& p) : publisher(p) { publisher.connecting_ = true; }
-    ~Connecting() {
-      publisher.connecting_ = false;
-      publisher.connected_.notify();
-    }
-    Connecting(const Connecting&) = delete;
-    Connecting& operator=(const Connecting&) = delete;
-  };
-  const Connecting connecting(*this);
   channel_.reset();
   const Result<std::shared_ptr<Connection>> connection = co_await broker_->connection(deadline);
   if (!connection) {
@@ -99,6 +87,11 @@ aio::Task<Result<void>> RabbitPublisher::ready_to_send(aio::Deadline deadline) {
 }
 
 void RabbitPublisher::settle(const Sent& sent, Published answer) {
+  if (!not_routed_.empty()) {
+    if (auto back = not_routed_.extract(sent.call->batch[sent.index].id)) {
+      answer = {PublishState::failed, std::move(back.mapped())};
+    }
+  }
   sent.call->answers[sent.index] = std::move(answer);
   if (--sent.call->open == 0) {
     sent.call->done.notify();
@@ -125,10 +118,10 @@ void RabbitPublisher::confirmed(std::uint64_t tag, bool multiple, bool acked) {
 }
 
 void RabbitPublisher::ended(const Error& why) {
+  not_routed_.clear();
   for (const auto& [tag, sent] : std::exchange(sent_, {})) {
     settle(sent, Published{PublishState::unknown, "sent and not confirmed: " + why.what});
   }
-  not_routed_.clear();
 }
 
 aio::Task<void> RabbitPublisher::wait(std::shared_ptr<Call> call, aio::Deadline deadline) {
@@ -138,71 +131,58 @@ aio::Task<void> RabbitPublisher::wait(std::shared_ptr<Call> call, aio::Deadline 
       std::erase_if(sent_, [&](const auto& entry) {
         const bool ours = entry.second.call == call;
         if (ours) {
-          call->answers[entry.second.index] = {PublishState::unknown, "sent and not confirmed in time"};
+          settle(entry.second, {PublishState::unknown, "sent and not confirmed in time"});
         }
         return ours;
       });
-      call->open = 0;
     }
   }
 }
 
+aio::Task<void> RabbitPublisher::send(std::shared_ptr<Call> call, std::size_t index, const std::string& exchange,
+                                      const std::string& key, const amqp_basic_properties_t& properties,
+                                      std::string_view body, aio::Deadline deadline) {
+  const Result<void> ready = co_await ready_to_send(deadline);
+  if (!ready) {
+    call->answers[index] = {PublishState::failed, ready.error().what};
+    co_return;  // the deadline has passed, or the next one finds the broker again
+  }
+  const Result<std::uint64_t> sent = channel_->publish(exchange, key, true, properties, body);
+  if (!sent) {
+    call->answers[index] = {PublishState::failed, sent.error().what};
+    co_return;
+  }
+  ++call->open;
+  sent_.emplace(++last_tag_, Sent{call, index});
+}
+
 aio::Task<std::vector<Published>> RabbitPublisher::publish(std::vector<Message> batch, aio::Deadline deadline) {
-  const auto call = std::make_shared<Call>(broker_->clock(), batch.size());
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    if (std::string why = unsendable(batch[i], options_.body_max); !why.empty()) {
+  const auto call = std::make_shared<Call>(broker_->clock(), std::move(batch));
+  for (std::size_t i = 0; i < call->batch.size(); ++i) {
+    Message& message = call->batch[i];
+    if (std::string why = unsendable(message, options_.body_max); !why.empty()) {
       call->answers[i] = {PublishState::failed, std::move(why)};
       continue;
     }
-    const Result<void> ready = co_await ready_to_send(deadline);
-    if (!ready) {
-      call->answers[i] = {PublishState::failed, ready.error().what};
-      continue;  // the deadline has passed, or the next one finds the broker again
-    }
-    batch[i].published_at = batch[i].published_at.value_or(broker_->clock().wall());
-    Properties properties(batch[i]);
-    const Result<std::uint64_t> sent =
-        channel_->publish(options_.exchange, options_.key, true, properties.get(), batch[i].body);
-    if (!sent) {
-      call->answers[i] = {PublishState::failed, sent.error().what};
-      continue;
-    }
-    ++call->open;
-    sent_.emplace(++last_tag_, Sent{call, i});
+    message.published_at = message.published_at.value_or(broker_->clock().wall());
+    Properties properties(message);
+    co_await send(call, i, options_.exchange, options_.key, properties.get(), message.body, deadline);
   }
   co_await wait(call, deadline);
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    if (const auto found = not_routed_.find(batch[i].id); found != not_routed_.end()) {
-      call->answers[i] = {PublishState::failed, std::move(found->second)};
-      not_routed_.erase(found);
-    }
-  }
   co_return std::move(call->answers);
 }
 
 aio::Task<Published> RabbitPublisher::publish_raw(std::string exchange, std::string key,
                                                   const amqp_basic_properties_t& properties, std::string_view body,
                                                   aio::Deadline deadline) {
-  const auto call = std::make_shared<Call>(broker_->clock(), 1);
-  const Result<void> ready = co_await ready_to_send(deadline);
-  if (!ready) {
-    co_return Published{PublishState::failed, ready.error().what};
+  std::vector<Message> one(1);
+  if ((properties._flags & AMQP_BASIC_MESSAGE_ID_FLAG) != 0) {
+    one.front().id = to_view(properties.message_id);
   }
-  const Result<std::uint64_t> sent = channel_->publish(exchange, key, true, properties, body);
-  if (!sent) {
-    co_return Published{PublishState::failed, sent.error().what};
-  }
-  call->open = 1;
-  sent_.emplace(++last_tag_, Sent{call, 0});
+  const auto call = std::make_shared<Call>(broker_->clock(), std::move(one));
+  co_await send(call, 0, exchange, key, properties, body, deadline);
   co_await wait(call, deadline);
-  const std::string id = (properties._flags & AMQP_BASIC_MESSAGE_ID_FLAG) != 0
-                             ? std::string(to_view(properties.message_id))
-                             : std::string();
-  if (const auto found = not_routed_.find(id); found != not_routed_.end()) {
-    call->answers[0] = {PublishState::failed, std::move(found->second)};
-    not_routed_.erase(found);
-  }
-  co_return std::move(call->answers[0]);
+  co_return std::move(call->answers.front());
 }
 
 }  // namespace sluice::queue::rabbit

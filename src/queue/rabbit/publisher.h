@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "aio/mutex.h"
 #include "queue/publisher.h"
 #include "queue/rabbit/broker.h"
 
@@ -36,7 +37,7 @@ class RabbitPublisher final : public Publisher, private ChannelListener {
 
  private:
   struct Call;
-  // A message that was sent and not answered.
+  // A message that was sent and not answered: one of its call.
   struct Sent {
     std::shared_ptr<Call> call;
     std::size_t index = 0;
@@ -44,18 +45,22 @@ class RabbitPublisher final : public Publisher, private ChannelListener {
   void returned(const amqp_basic_return_t& why, Content content) override;
   void confirmed(std::uint64_t tag, bool multiple, bool acked) override;
   void ended(const Error& why) override;
+  // What became of it; of a message that came back, that nobody takes it.
   void settle(const Sent& sent, Published answer);
 
   [[nodiscard]] aio::Task<Result<void>> connect(aio::Deadline deadline);
   [[nodiscard]] aio::Task<Result<void>> ready_to_send(aio::Deadline deadline);
+  // Sends one message of the call, or settles it as failed.
+  [[nodiscard]] aio::Task<void> send(std::shared_ptr<Call> call, std::size_t index, const std::string& exchange,
+                                     const std::string& key, const amqp_basic_properties_t& properties,
+                                     std::string_view body, aio::Deadline deadline);
   [[nodiscard]] aio::Task<void> wait(std::shared_ptr<Call> call, aio::Deadline deadline);
 
   std::shared_ptr<Broker> broker_;
   PublisherOptions options_;
   std::shared_ptr<Connection> connection_;
   std::unique_ptr<Channel> channel_;
-  bool connecting_ = false;
-  aio::Event connected_;
+  aio::Mutex connecting_;
   std::uint64_t last_tag_ = 0;
   std::map<std::uint64_t, Sent> sent_;                       // by confirm tag, oldest first
   std::unordered_map<std::string, std::string> not_routed_;  // by message id, between return and confirm

@@ -34,8 +34,7 @@ void RabbitReceiver::delivered(const amqp_basic_deliver_t& how, Content content)
             .told = read_properties(content.properties, content.body),
             .body = std::move(content.body),
             .redelivered = how.redelivered != 0,
-            .too_large = content.too_large,
-            .size = content.body_size};
+            .too_large = content.too_large};
   const Tag tag = ++last_tag_;
   held_.emplace(tag, std::move(held));
   arrived_.push_back(tag);
@@ -112,11 +111,15 @@ std::uint32_t RabbitReceiver::attempts_of(const Held& held) const {
   return held.told.attempts + static_cast<std::uint32_t>(counted);
 }
 
+Cause RabbitReceiver::cause_of(const Held& held) const {
+  return finished_ids_.contains(held.told.message.id) ? Cause::ack_unknown : Cause::crash;
+}
+
 Delivery RabbitReceiver::hand_out(Tag tag, Held& held) {
   Delivery out{.message = held.told.message, .tag = tag, .attempts = attempts_of(held), .cause = held.told.cause};
   out.message.body = held.body;
   if (held.redelivered) {
-    out.cause = finished_ids_.contains(out.message.id) ? Cause::ack_unknown : Cause::crash;
+    out.cause = cause_of(held);
   }
   if (held.too_large) {
     out.cause = Cause::too_large;
@@ -146,7 +149,7 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
       arrived_.pop_front();
       Held& held = held_.at(tag);
       if (held.redelivered && !held.told.delivery_count) {
-        const Cause cause = finished_ids_.contains(held.told.message.id) ? Cause::ack_unknown : Cause::crash;
+        const Cause cause = cause_of(held);
         const std::uint32_t attempts = held.told.attempts + 1;
         const Result<void> counted = co_await pass_on(tag, options_.queue, attempts, cause, "", deadline);
         if (!counted && find(tag) != nullptr) {

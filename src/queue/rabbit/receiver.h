@@ -63,7 +63,6 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
     std::string body;
     bool redelivered = false;
     bool too_large = false;
-    std::uint64_t size = 0;
     bool begun = false;
     bool finished = false;
   };
@@ -82,6 +81,8 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   [[nodiscard]] Result<std::uint64_t> send_ack(Tag tag);
   [[nodiscard]] Result<std::uint64_t> send_requeue(Tag tag);
   [[nodiscard]] std::uint32_t attempts_of(const Held& held) const;
+  // Why a redelivered message came again.
+  [[nodiscard]] Cause cause_of(const Held& held) const;
   [[nodiscard]] Delivery hand_out(Tag tag, Held& held);
 
   std::shared_ptr<Broker> broker_;
