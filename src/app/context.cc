@@ -65,7 +65,8 @@ int run(const Verb& verb, Args args, Out& out, Out& err, const char* called, cha
   aio::RealClock clock(loop);
   Random random(seed(clock));
   Log log;
-  Context context{.loop = loop, .clock = clock, .random = random, .out = out, .err = err, .log = log};
+  wiring::Queues queues(loop, clock, random, [&log](std::string_view what) { log.warn("queue", what, {}); });
+  Context context{.loop = loop, .clock = clock, .random = random, .out = out, .err = err, .log = log, .queues = queues};
   for (char** entry = environment; *entry != nullptr; ++entry) {
     context.environment.emplace_back(*entry);
   }

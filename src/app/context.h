@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/result.h"
+#include "wiring/queues.h"
 
 namespace sluice::app {
 
@@ -47,6 +48,7 @@ struct Context {
   Out& out;
   Out& err;
   const Log& log;
+  wiring::Queues& queues;
   bool json = false;                     // --output json
   bool colour = false;                   // on stdout
   bool err_colour = false;               // on stderr

@@ -175,9 +175,9 @@ void check_pool(std::vector<Finding>& out, const PoolLook& look) {
     return;
   }
   const pool::PoolSpec& spec = *place.spec;
-  if (!std::holds_alternative<pool::LocalQueue>(spec.queue)) {
-    add(out, "pool", Health::failed, "D002", where + ": this version reads local queues only",
-        "use queue: {local: {path: FILE}}");
+  if (const std::string_view word = wiring::unsupported(spec.queue); !word.empty()) {
+    add(out, "pool", Health::failed, "D002", fmt::format("{}: this version does not speak to {} yet", where, word),
+        "use queue: {rabbitmq: {..}} or {local: {path: FILE}}");
   }
   if (const Result<void> known = control::decidable(spec); !known) {
     add(out, "pool", Health::failed, "D002", where + ": " + known.error().what,

@@ -95,14 +95,14 @@ aio::Task<void> Looker::look_at_queue(PoolLook* out, aio::Deadline deadline) {
     out->errors.push_back(place_.why_no_spec);
     co_return;
   }
-  if (!std::holds_alternative<pool::LocalQueue>(place_.spec->queue)) {
-    out->errors.emplace_back("this version reads local queues only");
+  if (const std::string_view word = wiring::unsupported(place_.spec->queue); !word.empty()) {
+    out->errors.push_back(fmt::format("this version does not speak to {} yet", word));
     co_return;
   }
   if (!source_) {
-    pool::Queue queue = place_.spec->queue;
-    Result<std::unique_ptr<QueueClient>> opened =
-        co_await open_queue(context_, std::move(queue), QueueAccess{.create = false}, deadline);
+    wiring::QueueAccess access{.create = false, .secrets = place_.secrets, .purpose = "sluice status"};
+    Result<std::unique_ptr<wiring::QueueClient>> opened =
+        co_await context_.queues.open(wiring::queue_spec(*place_.spec), std::move(access), deadline);
     if (!opened) {
       out->queue_missing = opened.error().code == Code::gone;
       if (!out->queue_missing) {
@@ -118,8 +118,10 @@ aio::Task<void> Looker::look_at_queue(PoolLook* out, aio::Deadline deadline) {
     out->sample = std::move(*sample);
   } else {
     out->errors.push_back(sample.error().what);
-    source_.reset();  // opened again at the next look: the file may have been replaced
-    queue_.reset();
+    if (std::holds_alternative<pool::LocalQueue>(place_.spec->queue)) {
+      source_.reset();  // opened again at the next look: the file may have been replaced
+      queue_.reset();
+    }
   }
 }
 

@@ -59,7 +59,7 @@ class Looker {
   Context& context_;
   Place place_;
   JournalTail tail_;
-  std::unique_ptr<QueueClient> queue_;
+  std::unique_ptr<wiring::QueueClient> queue_;
   std::unique_ptr<queue::BacklogSource> source_;
   std::unique_ptr<fleet::process::ProcessFleet> fleet_;
   std::optional<Base> base_;

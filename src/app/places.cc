@@ -27,6 +27,7 @@ std::string here() {
 Place by_state(const std::string& state) {
   const std::string name = fs::path(state).filename().string();
   Place place{.id = name, .name = name, .file = "", .state = state, .spec = {}, .why_no_spec = "", .again = ""};
+  place.secrets = (fs::path(state).parent_path().parent_path() / "secrets").string();
   JournalTail tail(place.journal());
   if (const Result<void> read = tail.poll(); !read) {
     place.why_no_spec = read.error().what;
@@ -85,6 +86,7 @@ std::optional<Place> by_file(Context& context, const std::string& file, const Ar
                .name = loaded->pool.name,
                .file = file,
                .state = loaded->state,
+               .secrets = loaded->secrets,
                .spec = std::move(loaded->pool.spec),
                .why_no_spec = "",
                .again = " -f " + file + state};
@@ -132,7 +134,8 @@ bool named(const Place& place, const std::string& word) {
 std::vector<Flag> place_flags() {
   Flag state = state_flag();
   state.help = "the folder of pools' states (default: .sluice beside the pool file, or here)";
-  return {file_flag("the pool file; without it the pools that have a state folder here, else the demo's", true), state};
+  return {file_flag("the pool file; without it the pools that have a state folder here, else the demo's", true), state,
+          secrets_flag()};
 }
 
 std::vector<Positional> place_words() {
@@ -148,6 +151,11 @@ std::optional<std::vector<Place>> find_places(Context& context, const Args& args
     context.err.line(fmt::format("sluice {}: no pool here: there is no .sluice/ in this folder", verb));
     context.err.line(fmt::format("  next: {0} {1} -f FILE, or {0} demo to see one at work", context.program, verb));
     return std::nullopt;
+  }
+  if (const std::optional<std::string> secrets = args.text("secrets")) {
+    for (Place& place : *all) {
+      place.secrets = absolute(here(), *secrets);
+    }
   }
   if (args.positionals.empty()) {
     return all;

@@ -17,6 +17,7 @@ struct Place {
   std::string name;
   std::string file;                    // the pool file; empty when it was found by its state folder
   std::string state;                   // its state folder; may not exist
+  std::string secrets;                 // its folder of credentials; may not exist
   std::optional<pool::PoolSpec> spec;  // of the file, else of the journal; empty when neither says
   std::string why_no_spec;
   [[nodiscard]] std::string journal() const { return state + "/journal.jsonl"; }

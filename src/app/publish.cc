@@ -299,7 +299,8 @@ aio::Task<int> publish(Context& context, Args args) {
     co_return exit_usage;
   }
   const std::optional<QueueTarget> target = find_queue(context, args);
-  if (!target || !supported(context, target->queue, target->pool ? target->pool->file + ": $.spec.queue" : "$.queue")) {
+  if (!target ||
+      !supported(context, target->spec.queue, target->pool ? target->pool->file + ": $.spec.queue" : "$.queue")) {
     co_return exit_usage;
   }
   const std::string name = args.text("lines").value_or("-");
@@ -313,7 +314,9 @@ aio::Task<int> publish(Context& context, Args args) {
   }
   StopSignals signals(context);
   const aio::Deadline deadline = context.clock.in(open_timeout);
-  Result<std::unique_ptr<QueueClient>> client = co_await open_queue(context, target->queue, {.create = true}, deadline);
+  wiring::QueueAccess access{.secrets = target->secrets, .purpose = "sluice publish"};
+  Result<std::unique_ptr<wiring::QueueClient>> client =
+      co_await context.queues.open(target->spec, std::move(access), deadline);
   if (!client) {
     context.err.line("sluice publish: " + client.error().what);
     co_return exit_failed;

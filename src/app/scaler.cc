@@ -92,9 +92,13 @@ aio::Task<Result<std::unique_ptr<Scaler>>> Scaler::open(Context& context, Loaded
   if (!fleet) {
     co_return fleet.error();
   }
-  const QueueAccess access{.create = !scaler->options_.dry_run};
-  pool::Queue queue = scaler->pool_.pool.spec.queue;
-  Result<std::unique_ptr<QueueClient>> client = co_await open_queue(context, std::move(queue), access, deadline);
+  wiring::QueueAccess access{.create = !scaler->options_.dry_run,
+                             .secrets = scaler->pool_.secrets,
+                             .purpose = "sluice scale",
+                             .expires = scaler->options_.queue_expires};
+  wiring::QueueSpec spec = wiring::queue_spec(scaler->pool_.pool.spec);
+  Result<std::unique_ptr<wiring::QueueClient>> client =
+      co_await context.queues.open(std::move(spec), std::move(access), deadline);
   if (!client) {
     co_return client.error();
   }

@@ -22,6 +22,7 @@ namespace sluice::app {
 struct ScalerOptions {
   bool dry_run = false;                           // decides; starts nothing, writes nothing, needs no lock
   std::function<void(std::string_view)> on_line;  // each journal line
+  std::optional<Duration> queue_expires = {};     // what the queue client declares goes when unused for so long
 };
 
 // A worker process that lives now.
@@ -54,7 +55,7 @@ class Scaler {
   [[nodiscard]] std::string journal_path() const { return pool_.state + "/journal.jsonl"; }
   [[nodiscard]] control::Controller& controller() { return *controller_; }
   [[nodiscard]] fleet::process::ProcessFleet& fleet() { return *fleet_; }
-  [[nodiscard]] QueueClient& queue() { return *queue_; }
+  [[nodiscard]] wiring::QueueClient& queue() { return *queue_; }
 
  private:
   Scaler(Context& context, LoadedPool pool, ScalerOptions options);
@@ -69,7 +70,7 @@ class Scaler {
   std::optional<fleet::process::ScalerLock> state_lock_;
   QueueLock queue_lock_;
   std::unique_ptr<fleet::process::ProcessFleet> fleet_;
-  std::unique_ptr<QueueClient> queue_;
+  std::unique_ptr<wiring::QueueClient> queue_;
   std::unique_ptr<queue::BacklogSource> source_;
   std::unique_ptr<control::JournalSink> sink_;
   std::unique_ptr<control::Journal> journal_;

@@ -11,9 +11,9 @@
 #include <filesystem>
 
 #include "aio/fd.h"
-#include "base/check.h"
+#include "base/hash.h"
 #include "control/decide.h"
-#include "queue/local/local_queue.h"
+#include "fleet/process/scaler_lock.h"
 #include "queue/local/scaler_lock.h"
 
 namespace sluice::app {
@@ -38,17 +38,15 @@ std::string folder_of(const std::string& file) {
   return fs::path(absolute(working_folder(), file)).parent_path().string();
 }
 
-void make_absolute(pool::Queue& queue, const std::string& folder) {
-  if (auto* local = std::get_if<pool::LocalQueue>(&queue)) {
-    local->path = absolute(folder, local->path);
-  }
+// Given, inherited from the fleet that started us, or beside `folder`.
+std::string secrets_folder(const Context& context, const Args& args, const std::string& folder) {
+  const std::optional<std::string> given = args.text("secrets");
+  const std::optional<std::string> inherited = given ? std::nullopt : context.env("SLUICE_SECRETS");
+  return given || inherited ? absolute(working_folder(), given ? *given : *inherited) : folder + "/secrets";
 }
 
-const char* queue_word(const pool::Queue& queue) {
-  return std::holds_alternative<pool::RabbitQueue>(queue) ? "rabbitmq" : "pubsub";
-}
-
-std::optional<QueueTarget> queue_from_json(Context& context, const std::string& text, const std::string& where) {
+std::optional<QueueTarget> queue_from_json(Context& context, const std::string& text, const std::string& where,
+                                           const Args& args) {
   pool::ParsedQueue parsed = pool::parse_queue_json(text);
   for (const pool::Problem& problem : parsed.problems) {
     context.err.line(pool::render(problem, where));
@@ -56,10 +54,11 @@ std::optional<QueueTarget> queue_from_json(Context& context, const std::string& 
   if (!parsed.problems.empty() || !parsed.queue) {
     return std::nullopt;
   }
-  QueueTarget target{.queue = std::move(*parsed.queue), .dead_letter = parsed.dead_letter, .retry = parsed.retry};
-  make_absolute(target.queue, working_folder());
-  const auto* local = std::get_if<pool::LocalQueue>(&target.queue);
-  target.name = local != nullptr ? local->path : queue_word(target.queue);
+  QueueTarget target{
+      .spec = {.queue = std::move(*parsed.queue), .dead_letter = parsed.dead_letter, .retry = parsed.retry},
+      .secrets = secrets_folder(context, args, working_folder())};
+  wiring::make_absolute(target.spec.queue, working_folder());
+  target.name = wiring::text_of(target.spec.queue);
   return target;
 }
 
@@ -68,29 +67,26 @@ std::optional<QueueTarget> queue_from_pool(Context& context, const std::string& 
   if (!loaded) {
     return std::nullopt;
   }
-  const pool::PoolSpec& spec = loaded->pool.spec;
   QueueTarget target{
-      .queue = spec.queue, .dead_letter = spec.dead_letter, .retry = spec.retry, .name = loaded->pool.name};
+      .spec = wiring::queue_spec(loaded->pool.spec), .secrets = loaded->secrets, .name = loaded->pool.name};
   target.pool = std::move(loaded);
   return target;
 }
 
-class LocalClient final : public QueueClient {
- public:
-  explicit LocalClient(std::unique_ptr<queue::local::LocalQueue> queue) : queue_(std::move(queue)) {}
-  std::unique_ptr<queue::Publisher> publisher() override { return queue_->publisher(); }
-  std::unique_ptr<queue::Receiver> receiver(std::string who) override { return queue_->receiver(std::move(who)); }
-  std::unique_ptr<queue::BacklogSource> source() override { return queue_->source(); }
-
- private:
-  std::unique_ptr<queue::local::LocalQueue> queue_;
-};
+// Ours alone, where locks of queues lie that have no file of their own: one scaler for a queue and person and machine.
+Result<std::string> locks_folder() {
+  const std::string folder = fmt::format("{}/sluice-{}", fs::temp_directory_path().string(), ::getuid());
+  struct stat info{};
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    return Error{Code::denied, fmt::format("{}: cannot make: {}", folder, std::strerror(errno))};
+  }
+  if (::lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != ::getuid()) {
+    return Error{Code::denied, fmt::format("{}: is not a folder of this user; remove it, or set TMPDIR", folder)};
+  }
+  return folder;
+}
 
 }  // namespace
-
-std::string absolute(const std::string& folder, const std::string& path) {
-  return (fs::path(folder) / path).lexically_normal().string();
-}
 
 Result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
   const aio::Fd opened(path == "-" ? -1 : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -146,12 +142,11 @@ std::optional<LoadedPool> load_pool(Context& context, const std::string& file, c
     return std::nullopt;
   }
   LoadedPool out{.file = file, .folder = folder_of(file), .pool = std::move(*parsed.pool)};
-  make_absolute(out.pool.spec.queue, out.folder);
+  wiring::make_absolute(out.pool.spec.queue, out.folder);
   const std::optional<std::string> state = args.text("state");
   const std::string states = state ? absolute(working_folder(), *state) : out.folder + "/.sluice";
   out.state = states + "/" + out.pool.name;
-  const std::optional<std::string> secrets = args.text("secrets");
-  out.secrets = secrets ? absolute(working_folder(), *secrets) : out.folder + "/secrets";
+  out.secrets = secrets_folder(context, args, out.folder);
   return out;
 }
 
@@ -165,16 +160,22 @@ std::optional<QueueTarget> find_queue(Context& context, const Args& args) {
   if (file) {
     return queue_from_pool(context, *file, args);
   }
+  if (given && (given->starts_with("amqp://") || given->starts_with("amqps://"))) {
+    context.err.line(
+        "sluice: --queue: an address names no queue; accepted: "
+        R"({"queue":{"rabbitmq":{"url":"amqp://HOST:5672","queue":"NAME"}}}, or a pool file with -f)");
+    return std::nullopt;
+  }
   if (given && !given->starts_with('{')) {
     const std::string path = absolute(working_folder(), *given);
-    return QueueTarget{.queue = pool::LocalQueue{.path = path}, .name = path};
+    return QueueTarget{.spec = {.queue = pool::LocalQueue{.path = path}, .dead_letter = {}, .retry = {}}, .name = path};
   }
   if (given) {
-    return queue_from_json(context, *given, "--queue");
+    return queue_from_json(context, *given, "--queue", args);
   }
   const std::optional<std::string> inherited = context.env("SLUICE_QUEUE");
   if (inherited) {
-    return queue_from_json(context, *inherited, "SLUICE_QUEUE");
+    return queue_from_json(context, *inherited, "SLUICE_QUEUE", args);
   }
   context.err.line("sluice: no queue: give a pool file with -f, a queue file with --queue, or set SLUICE_QUEUE");
   return std::nullopt;
@@ -188,12 +189,12 @@ Flag queue_flag() {
 }
 
 bool supported(Context& context, const pool::Queue& queue, const std::string& where) {
-  if (!std::holds_alternative<pool::LocalQueue>(queue)) {
-    const char* word = queue_word(queue);
-    context.err.line(fmt::format("{}.{}: this version does not speak to {} yet; accepted: local", where, word, word));
-    return false;
+  const std::string_view word = wiring::unsupported(queue);
+  if (!word.empty()) {
+    context.err.line(
+        fmt::format("{}.{}: this version does not speak to {} yet; accepted: rabbitmq or local", where, word, word));
   }
-  return true;
+  return word.empty();
 }
 
 bool supported(Context& context, const LoadedPool& loaded) {
@@ -214,30 +215,20 @@ bool supported(Context& context, const LoadedPool& loaded) {
   return all;
 }
 
-aio::Task<Result<std::unique_ptr<QueueClient>>> open_queue(Context& context, pool::Queue queue, QueueAccess access,
-                                                           aio::Deadline deadline) {
-  using queue::local::LocalQueue;
-  const auto* local = std::get_if<pool::LocalQueue>(&queue);
-  check(local != nullptr, "a queue was opened without asking supported()");
-  std::string path = local->path;
-  queue::local::LocalOptions options{.create = access.create};
-  Result<std::unique_ptr<LocalQueue>> opened = co_await LocalQueue::open(context.loop, context.clock, context.random,
-                                                                         std::move(path), std::move(options), deadline);
-  if (!opened) {
-    co_return opened.error();
-  }
-  std::unique_ptr<QueueClient> client = std::make_unique<LocalClient>(std::move(*opened));
-  co_return client;
-}
-
 Result<QueueLock> lock_queue(const pool::Queue& queue, const std::string& pool_id, WallTime now) {
-  const auto* local = std::get_if<pool::LocalQueue>(&queue);
-  check(local != nullptr, "the lock of a queue was asked for without asking supported()");
-  Result<queue::local::ScalerLock> taken = queue::local::ScalerLock::take(local->path, pool_id, now);
-  if (!taken) {
-    return taken.error();
+  if (const auto* local = std::get_if<pool::LocalQueue>(&queue)) {
+    Result<queue::local::ScalerLock> taken = queue::local::ScalerLock::take(local->path, pool_id, now);
+    return taken ? Result<QueueLock>(std::make_shared<queue::local::ScalerLock>(std::move(*taken))) : taken.error();
   }
-  return QueueLock(std::make_shared<queue::local::ScalerLock>(std::move(*taken)));
+  const Result<std::string> folder = locks_folder();
+  if (!folder) {
+    return folder.error();
+  }
+  const std::string name = wiring::text_of(queue);
+  using fleet::process::ScalerLock;
+  Result<ScalerLock> taken = ScalerLock::take(fmt::format("{}/{:016x}.lock", *folder, fnv1a(name)),
+                                              {.pool = pool_id, .pid = ::getpid(), .since = now});
+  return taken ? Result<QueueLock>(std::make_shared<ScalerLock>(std::move(*taken))) : taken.error().in(name);
 }
 
 }  // namespace sluice::app

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// From files, flags and the environment to the objects that do the work. The only place that knows which queue and
-// which fleet this version has.
+// From files, flags and the environment to pools and queues.
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,9 +10,7 @@
 #include "app/context.h"
 #include "base/result.h"
 #include "pool/pool.h"
-#include "queue/backlog_source.h"
-#include "queue/publisher.h"
-#include "queue/receiver.h"
+#include "wiring/queues.h"
 
 namespace sluice::app {
 
@@ -28,8 +25,7 @@ struct LoadedPool {
 // Prints every problem of the file on stderr when there is one, and returns empty: exit_usage.
 [[nodiscard]] std::optional<LoadedPool> load_pool(Context& context, const std::string& file, const Args& args);
 
-// `path` as seen from `folder`, absolute and without "." and "..".
-[[nodiscard]] std::string absolute(const std::string& folder, const std::string& path);
+using wiring::absolute;
 // A whole file or stream, at most `bytes_max` + 1 bytes of it. Code::denied with path and reason.
 [[nodiscard]] Result<std::string> read_file(const std::string& path, std::size_t bytes_max);
 // Replaces a file by way of a new one beside it, so that no reader sees half of it.
@@ -37,11 +33,10 @@ struct LoadedPool {
 
 // The queue that `publish` and `work` are about.
 struct QueueTarget {
-  pool::Queue queue;
-  pool::DeadLetter dead_letter;
-  pool::Retry retry;
+  wiring::QueueSpec spec;
+  std::string secrets;             // the folder of credentials; may not exist
   std::optional<LoadedPool> pool;  // with -f
-  std::string name;                // for people: the pool's, or the file
+  std::string name;                // for people: the pool's, or the queue's
 };
 // From -f, --queue (a file, or JSON as in SLUICE_QUEUE) or SLUICE_QUEUE. Says what is wrong on stderr and returns
 // empty: exit_usage.
@@ -52,21 +47,6 @@ struct QueueTarget {
 [[nodiscard]] bool supported(Context& context, const LoadedPool& loaded);
 [[nodiscard]] bool supported(Context& context, const pool::Queue& queue, const std::string& where);
 
-// One client of a queue. What it makes may outlive it.
-class QueueClient {
- public:
-  virtual ~QueueClient() = default;
-  virtual std::unique_ptr<queue::Publisher> publisher() = 0;
-  // `who` names the worker in dead letters.
-  virtual std::unique_ptr<queue::Receiver> receiver(std::string who) = 0;
-  virtual std::unique_ptr<queue::BacklogSource> source() = 0;
-};
-struct QueueAccess {
-  bool create = true;  // false: a queue that is not there is an error
-};
-// Requires: supported(). An Error names the file and the way out.
-[[nodiscard]] aio::Task<Result<std::unique_ptr<QueueClient>>> open_queue(Context& context, pool::Queue queue,
-                                                                         QueueAccess access, aio::Deadline deadline);
 // Held by whoever scales the queue, for whatever pool; let go when destroyed. Code::conflict names the holder.
 using QueueLock = std::shared_ptr<void>;
 [[nodiscard]] Result<QueueLock> lock_queue(const pool::Queue& queue, const std::string& pool_id, WallTime now);

@@ -118,8 +118,8 @@ Result<worker::RuntimeOptions> runtime_options(Context& context, const Args& arg
     options.max_runtime = parsed ? std::optional(*parsed) : std::nullopt;
   }
   options.grace = args.duration("grace").value_or(options.grace);
-  options.dead_letter_after = static_cast<std::uint32_t>(target.dead_letter.after);
-  options.retry_delays = target.retry.delays;
+  options.dead_letter_after = static_cast<std::uint32_t>(target.spec.dead_letter.after);
+  options.retry_delays = target.spec.retry.delays;
   return options;
 }
 
@@ -276,7 +276,8 @@ aio::Task<int> work(Context& context, Args args) {
   const Time started = context.clock.now();
   StopSignals signals(context);
   const std::optional<QueueTarget> target = find_queue(context, args);
-  if (!target || !supported(context, target->queue, target->pool ? target->pool->file + ": $.spec.queue" : "$.queue")) {
+  if (!target ||
+      !supported(context, target->spec.queue, target->pool ? target->pool->file + ": $.spec.queue" : "$.queue")) {
     co_return exit_usage;
   }
   Result<std::unique_ptr<worker::Handler>> handler = make_handler(context, args);
@@ -293,7 +294,10 @@ aio::Task<int> work(Context& context, Args args) {
   options->worker =
       *place ? (*place)->worker() : context.env("SLUICE_WORKER").value_or("worker-" + context.random.hex(6));
   const aio::Deadline deadline = context.clock.in(open_timeout);
-  Result<std::unique_ptr<QueueClient>> client = co_await open_queue(context, target->queue, {.create = true}, deadline);
+  wiring::QueueAccess access{
+      .secrets = target->secrets, .purpose = "sluice work " + options->worker, .prefetch = options->concurrency};
+  Result<std::unique_ptr<wiring::QueueClient>> client =
+      co_await context.queues.open(target->spec, std::move(access), deadline);
   if (!client) {
     context.err.line("sluice work: " + client.error().what);
     co_return exit_failed;

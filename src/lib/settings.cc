@@ -30,7 +30,6 @@ std::optional<std::int64_t> whole(const std::string& text) {
 
 void read_queue(const std::string& text, const std::string& where, const std::string& folder, Settings& out,
                 Problems& problems) {
-  pool::LocalQueue local;
   if (text.starts_with("{")) {
     const pool::ParsedQueue parsed = pool::parse_queue_json(text);
     for (const pool::Problem& problem : parsed.problems) {
@@ -39,18 +38,17 @@ void read_queue(const std::string& text, const std::string& where, const std::st
     if (!parsed.problems.empty() || !parsed.queue) {
       return;
     }
-    const auto* found = std::get_if<pool::LocalQueue>(&*parsed.queue);
-    if (found == nullptr) {
-      problems.add(where + ": the library has the local queue alone; run `sluice work --exec` for the others");
+    if (const std::string_view word = wiring::unsupported(*parsed.queue); !word.empty()) {
+      problems.add(fmt::format("{}: this version does not speak to {} yet; accepted: rabbitmq or local", where, word));
       return;
     }
-    local = *found;
+    out.queue = {.queue = *parsed.queue, .dead_letter = parsed.dead_letter, .retry = parsed.retry};
     out.runtime.dead_letter_after = static_cast<std::uint32_t>(parsed.dead_letter.after);
     out.runtime.retry_delays = parsed.retry.delays;
   } else {
-    local.path = text;
+    out.queue.queue = pool::LocalQueue{.path = text};
   }
-  out.queue_file = (std::filesystem::path(folder) / local.path).lexically_normal().string();
+  wiring::make_absolute(out.queue.queue, folder);
 }
 
 void read_duration(const Environment& environment, const std::string& name, bool or_never, std::optional<Duration>& out,
@@ -97,6 +95,7 @@ Result<Settings> read_settings(const WorkerOptions& options, const Environment& 
     problems.add("no queue: set SLUICE_QUEUE, as a scaler does, or WorkerOptions::queue to the file of a local queue");
   }
 
+  out.secrets = wiring::absolute(folder, environment("SLUICE_SECRETS").value_or("secrets"));
   out.runtime.worker = !options.name.empty() ? options.name : environment("SLUICE_WORKER").value_or(default_name);
   if (options.concurrency < 0 || options.concurrency > concurrency_max) {
     problems.add(

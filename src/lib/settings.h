@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "fleet/process/held_slot.h"
+#include "wiring/queues.h"
 #include "worker/options.h"
 
 namespace sluice::lib {
@@ -15,7 +16,8 @@ namespace sluice::lib {
 using fleet::process::Environment;
 
 struct Settings {
-  std::string queue_file;  // of the local queue, absolute
+  wiring::QueueSpec queue;  // paths absolute
+  std::string secrets;      // the folder of its credentials; may not exist
   worker::RuntimeOptions runtime;
   std::optional<std::uint16_t> port;  // SLUICE_WORKER_PORT
 };

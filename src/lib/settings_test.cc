@@ -31,7 +31,7 @@ TEST(Settings, ComeFromTheEnvironmentThatAScalerSets) {
                 {"SLUICE_MAX_RUNTIME", "2m"},
                 {"SLUICE_WORKER_PORT", "7172"}});
   ASSERT_TRUE(got) << got.error().what;
-  EXPECT_EQ(got->queue_file, "/srv/data/q.db");
+  EXPECT_EQ(std::get<pool::LocalQueue>(got->queue.queue).path, "/srv/data/q.db");
   EXPECT_EQ(got->runtime.worker, "orders-w3");
   EXPECT_EQ(got->runtime.idle_exit, 10s);
   EXPECT_EQ(got->runtime.concurrency, 4U);
@@ -51,7 +51,7 @@ TEST(Settings, WhatTheProgramSaysGoesFirst) {
       options,
       {{"SLUICE_QUEUE", "{}"}, {"SLUICE_WORKER", "w"}, {"SLUICE_IDLE_EXIT", "never"}, {"SLUICE_CONCURRENCY", "9"}});
   ASSERT_TRUE(got) << got.error().what;
-  EXPECT_EQ(got->queue_file, "/q.db");
+  EXPECT_EQ(std::get<pool::LocalQueue>(got->queue.queue).path, "/q.db");
   EXPECT_EQ(got->runtime.worker, "mine");
   EXPECT_EQ(got->runtime.concurrency, 2U);
   EXPECT_EQ(got->runtime.idle_exit, 1s);
@@ -60,7 +60,7 @@ TEST(Settings, WhatTheProgramSaysGoesFirst) {
 TEST(Settings, TheDefaultsAreOneAtATimeAndNeverLeaving) {
   const Result<Settings> got = read({}, {{"SLUICE_QUEUE", "q.db"}, {"SLUICE_IDLE_EXIT", "never"}});
   ASSERT_TRUE(got) << got.error().what;
-  EXPECT_EQ(got->queue_file, "/srv/q.db");
+  EXPECT_EQ(std::get<pool::LocalQueue>(got->queue.queue).path, "/srv/q.db");
   EXPECT_EQ(got->runtime.worker, "worker-7");
   EXPECT_EQ(got->runtime.concurrency, 1U);
   EXPECT_EQ(got->runtime.idle_exit, std::nullopt);
@@ -86,8 +86,11 @@ TEST(Settings, EveryMistakeIsSaidAtOnceWithTheAcceptedForm) {
                     HasSubstr("SLUICE_CONCURRENCY: \"0\"; accepted is 1 to 1000"),
                     HasSubstr("SLUICE_WORKER_PORT: \"70000\"; accepted is 1 to 65535"), HasSubstr("are 0 or more")));
   EXPECT_THAT(read({}, {}).error().what, HasSubstr("no queue: set SLUICE_QUEUE"));
-  EXPECT_THAT(read({}, {{"SLUICE_QUEUE", R"({"queue":{"rabbitmq":{"url":"amqp://h","queue":"q"}}})"}}).error().what,
-              HasSubstr("the library has the local queue alone"));
+  EXPECT_TRUE(read({}, {{"SLUICE_QUEUE", R"({"queue":{"rabbitmq":{"url":"amqp://h","queue":"q"}}})"}}));
+  EXPECT_THAT(read({}, {{"SLUICE_QUEUE", R"({"queue":{"pubsub":{"project":"project-1","subscription":"orders"}}})"}})
+                  .error()
+                  .what,
+              HasSubstr("this version does not speak to pubsub yet"));
 }
 
 }  // namespace

@@ -15,7 +15,6 @@
 #include "aio/task_group.h"
 #include "fleet/process/held_slot.h"
 #include "lib/settings.h"
-#include "queue/local/local_queue.h"
 #include "worker/endpoint.h"
 #include "worker/function_handler.h"
 #include "worker/runtime.h"
@@ -192,9 +191,13 @@ aio::Task<int> Worker::Impl::live(lib::Settings settings, std::function<Outcome(
   Random random(static_cast<std::uint64_t>(clock.now().time_since_epoch().count()) ^
                 (static_cast<std::uint64_t>(::getpid()) << 40U));
   const aio::Deadline deadline = clock.in(open_timeout);
-  queue::local::LocalOptions queue_options{.create = true, .body_max = settings.runtime.body_max, .vfs = {}};
-  Result<std::unique_ptr<queue::local::LocalQueue>> queue = co_await queue::local::LocalQueue::open(
-      loop, clock, random, settings.queue_file, std::move(queue_options), deadline);
+  wiring::Queues queues(loop, clock, random, [this](std::string_view what) { say(std::string(what)); });
+  wiring::QueueAccess access{.secrets = settings.secrets,
+                             .purpose = "sluice worker " + settings.runtime.worker,
+                             .prefetch = settings.runtime.concurrency,
+                             .body_max = settings.runtime.body_max};
+  Result<std::unique_ptr<wiring::QueueClient>> queue =
+      co_await queues.open(settings.queue, std::move(access), deadline);
   if (!queue) {
     co_return fail(exit_failed, queue.error().what);
   }

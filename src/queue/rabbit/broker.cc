@@ -15,6 +15,8 @@ namespace {
 constexpr Backoff::Options unreachable_backoff{.base = 100ms, .cap = 3s};
 // Wrong passwords at this rate lock no account, and a right one is taken within 5 min.
 constexpr Backoff::Options refused_backoff{.base = 10s, .cap = 5min};
+constexpr Duration login_age_max = 5s;  // chosen: within the 10 s that a rotated login may take; two small files
+constexpr Duration goodbye = 2s;        // chosen: a broker that does not answer a close is gone anyway
 
 }  // namespace
 
@@ -36,6 +38,9 @@ aio::Task<Result<std::shared_ptr<Connection>>> Broker::connection(aio::Deadline 
     co_return Error{Code::retry, fmt::format("{}: not connected in time", options_.address.text())};
   }
   if (connection_ && !connection_->end()) {
+    if (clock_.now() >= look_again_) {
+      co_await follow_login(deadline);
+    }
     co_return connection_;
   }
   if (failure_ && clock_.now() < again_) {
@@ -47,17 +52,15 @@ aio::Task<Result<std::shared_ptr<Connection>>> Broker::connection(aio::Deadline 
 
 aio::Task<Result<std::shared_ptr<Connection>>> Broker::make(aio::Deadline deadline) {
   const Result<Login> login = options_.login();
-  Result<std::unique_ptr<Connection>> made = login ? Error{Code::retry, "no node"} : login.error();
-  for (std::size_t i = 0; login && i < options_.address.nodes.size() && !made; ++i) {
-    const Node node = options_.address.nodes[i];
-    const aio::Deadline share = deadline.share(clock_.now(), options_.address.nodes.size() - i);
-    made = co_await try_node(node, *login, share);
-    if (!made && made.error().code == Code::denied) {
-      break;  // the nodes of a cluster know the same users; asking them all only counts as more wrong passwords
-    }
+  Result<std::unique_ptr<Connection>> made = Error{Code::denied, login ? "" : login.error().what};
+  if (login) {
+    made = co_await try_nodes(*login, deadline);
   }
   if (made) {
     connection_ = std::move(*made);
+    login_ = *login;
+    refused_login_.reset();
+    look_again_ = clock_.now() + login_age_max;
     failure_.reset();
     unreachable_.reset();
     refused_.reset();
@@ -69,6 +72,51 @@ aio::Task<Result<std::shared_ptr<Connection>>> Broker::make(aio::Deadline deadli
   co_return *failure_;
 }
 
+aio::Task<Result<std::unique_ptr<Connection>>> Broker::try_nodes(Login login, aio::Deadline deadline) {
+  Result<std::unique_ptr<Connection>> made = Error{Code::retry, "no node"};
+  for (std::size_t i = 0; i < options_.address.nodes.size() && !made; ++i) {
+    const Node node = options_.address.nodes[i];
+    const aio::Deadline share = deadline.share(clock_.now(), options_.address.nodes.size() - i);
+    made = co_await try_node(node, login, share);
+    if (!made && made.error().code == Code::denied) {
+      break;  // the nodes of a cluster know the same users; asking them all only counts as more wrong passwords
+    }
+  }
+  co_return made;
+}
+
+aio::Task<void> Broker::follow_login(aio::Deadline deadline) {
+  look_again_ = clock_.now() + login_age_max;
+  const Result<Login> login = options_.login();
+  if (login && *login != login_ && refused_login_ != *login) {
+    const aio::Deadline until = deadline.earlier(clock_.in(login_age_max));  // others wait for this answer
+    Result<std::unique_ptr<Connection>> made = co_await try_nodes(*login, until);
+    if (made) {
+      retired_.push_back(std::exchange(connection_, std::move(*made)));
+      login_ = *login;
+      refused_login_.reset();
+    } else {
+      if (made.error().code == Code::denied) {
+        refused_login_ = *login;  // not again: each try would count against the account
+      }
+      options_.warn(fmt::format("{}: the login was changed and the new one does not work, the old connection stays: {}",
+                                options_.address.text(), made.error().what));
+    }
+  }
+  std::vector<std::shared_ptr<Connection>> unused;
+  std::erase_if(retired_, [&unused](const std::shared_ptr<Connection>& old) {
+    const bool alone = old.use_count() == 1;
+    if (alone) {
+      unused.push_back(old);
+    }
+    return alone;
+  });
+  for (const std::shared_ptr<Connection>& old : unused) {
+    const aio::Deadline until = deadline.earlier(clock_.in(goodbye));
+    co_await old->close(until);
+  }
+}
+
 aio::Task<Result<std::unique_ptr<Connection>>> Broker::try_node(Node node, Login login, aio::Deadline deadline) {
   Result<std::unique_ptr<aio::Stream>> stream =
       co_await aio::dial(loop_, clock_, resolver_, node.host, node.port, deadline);
@@ -76,12 +124,15 @@ aio::Task<Result<std::unique_ptr<Connection>>> Broker::try_node(Node node, Login
     co_return stream.error();
   }
   if (options_.address.tls) {
-    const Result<aio::TlsContext> context = aio::TlsContext::client(options_.tls.value_or(aio::TlsOptions{}));
+    const Result<aio::TlsOptions> tls = options_.tls();
+    if (!tls) {
+      co_return tls.error();
+    }
+    const Result<aio::TlsContext> context = aio::TlsContext::client(*tls);
     if (!context) {
       co_return context.error();
     }
-    const bool named = options_.tls && !options_.tls->server_name.empty();
-    const std::string name = named ? options_.tls->server_name : node.host;
+    const std::string name = tls->server_name.empty() ? node.host : tls->server_name;
     stream = co_await aio::tls_connect(std::move(*stream), *context, name, deadline);
     if (!stream) {
       co_return stream.error();

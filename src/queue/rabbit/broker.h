@@ -2,6 +2,10 @@
 #pragma once
 // One RabbitMQ as a process sees it: a connection that is made when somebody needs it and made again after its end,
 // shared by all that use the same broker, virtual host and login for the same purpose.
+//
+// When the login changes under a living connection, a new one is made with it and handed out from then on; the old one
+// lives until nobody uses it any more, so that what runs on it ends there. A login that the broker refuses changes
+// nothing but a warning.
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,8 +23,10 @@ namespace sluice::queue::rabbit {
 struct BrokerOptions {
   Address address;
   std::string purpose = "sluice";  // the connection's name in the broker's tools
-  std::function<Result<Login>()> login = [] { return Result<Login>(Login{}); };  // read anew for every connection
-  std::optional<aio::TlsOptions> tls = {};                                       // for amqps
+  // Read anew for every connection, and every few seconds while one lives.
+  std::function<Result<Login>()> login = [] { return Result<Login>(Login{}); };
+  std::function<Result<aio::TlsOptions>()> tls = [] { return Result<aio::TlsOptions>(aio::TlsOptions{}); };
+  std::function<void(std::string_view)> warn = [](std::string_view) {};
   Duration heartbeat = std::chrono::seconds{20};
 };
 
@@ -34,7 +40,8 @@ class Broker {
 
   // The connection that lives, or a new one. Whoever asks while one is being made gets that one, and whoever asks soon
   // after a failure gets that failure again: a broker that is down is dialled every 100 ms to 3 s, one that refuses the
-  // login every 10 s to 5 min, so that no account is locked by retries. The error says where and what.
+  // login every 10 s to 5 min, so that no account is locked by retries. The error says where and what. Users ask again
+  // each time and move when the answer is another connection than theirs.
   [[nodiscard]] aio::Task<Result<std::shared_ptr<Connection>>> connection(aio::Deadline deadline);
   [[nodiscard]] const Address& address() const { return options_.address; }
   [[nodiscard]] aio::Clock& clock() { return clock_; }
@@ -42,6 +49,9 @@ class Broker {
 
  private:
   [[nodiscard]] aio::Task<Result<std::shared_ptr<Connection>>> make(aio::Deadline deadline);
+  [[nodiscard]] aio::Task<Result<std::unique_ptr<Connection>>> try_nodes(Login login, aio::Deadline deadline);
+  // Changes to a new connection where the login is another by now; says goodbye on those that nobody uses any more.
+  [[nodiscard]] aio::Task<void> follow_login(aio::Deadline deadline);
   [[nodiscard]] aio::Task<Result<std::unique_ptr<Connection>>> try_node(Node node, Login login, aio::Deadline deadline);
 
   aio::Loop& loop_;
@@ -50,6 +60,10 @@ class Broker {
   BrokerOptions options_;
   aio::Resolver resolver_;
   std::shared_ptr<Connection> connection_;
+  Login login_;                                       // of connection_
+  std::optional<Login> refused_login_;                // the last one that did not work beside it
+  Time look_again_;                                   // at the login
+  std::vector<std::shared_ptr<Connection>> retired_;  // with an older login
   aio::Mutex making_;
   std::optional<Error> failure_;  // of the last try
   Time again_;                    // not before

@@ -25,6 +25,7 @@ namespace sluice::queue::rabbit {
 struct Login {
   std::string user = "guest";
   std::string password = "guest";
+  friend bool operator==(const Login&, const Login&) = default;
 };
 
 struct ConnectionOptions {

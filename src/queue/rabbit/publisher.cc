@@ -10,6 +10,8 @@
 namespace sluice::queue::rabbit {
 namespace {
 
+// Between two looks for a broker that is away, which the broker itself spaces further: within 5 s of its return.
+constexpr Duration again_after = std::chrono::milliseconds{100};
 constexpr std::size_t short_text_max = 255;  // of a "short string" (specification section 4.2.5.3)
 
 // Why the broker could never be told this; empty when it can.
@@ -39,11 +41,23 @@ struct RabbitPublisher::Call {
   std::vector<Message> batch;
   std::vector<Published> answers;
   std::size_t open = 0;  // sent and not answered
+  bool again = false;    // the last one met a broker that may come back
   aio::Event done;
 };
 
 RabbitPublisher::RabbitPublisher(std::shared_ptr<Broker> broker, PublisherOptions options)
     : broker_(std::move(broker)), options_(std::move(options)), connecting_(broker_->clock()) {}
+
+aio::Task<void> RabbitPublisher::follow(aio::Deadline deadline) {
+  if (!channel_ || channel_->end() || !sent_.empty()) {
+    co_return;
+  }
+  const Result<std::shared_ptr<Connection>> now = co_await broker_->connection(deadline);
+  if (now && *now != connection_ && sent_.empty()) {
+    channel_.reset();
+    connection_ = *now;
+  }
+}
 
 aio::Task<Result<void>> RabbitPublisher::connect(aio::Deadline deadline) {
   const std::optional<aio::Mutex::Hold> alone = co_await connecting_.lock(deadline);
@@ -142,14 +156,17 @@ aio::Task<void> RabbitPublisher::wait(std::shared_ptr<Call> call, aio::Deadline 
 aio::Task<void> RabbitPublisher::send(std::shared_ptr<Call> call, std::size_t index, const std::string& exchange,
                                       const std::string& key, const amqp_basic_properties_t& properties,
                                       std::string_view body, aio::Deadline deadline) {
-  const Result<void> ready = co_await ready_to_send(deadline);
-  if (!ready) {
-    call->answers[index] = {PublishState::failed, ready.error().what};
-    co_return;  // the deadline has passed, or the next one finds the broker again
+  // One that was sent before and cut off stays unknown until it is confirmed.
+  const bool unknown = call->answers[index].state == PublishState::unknown && !call->answers[index].why.empty();
+  Result<void> sent = co_await ready_to_send(deadline);
+  if (sent) {
+    const Result<std::uint64_t> position = channel_->publish(exchange, key, true, properties, body);
+    sent = position ? Result<void>{} : Result<void>(position.error());
   }
-  const Result<std::uint64_t> sent = channel_->publish(exchange, key, true, properties, body);
   if (!sent) {
-    call->answers[index] = {PublishState::failed, sent.error().what};
+    call->answers[index] = {unknown ? PublishState::unknown : PublishState::failed,
+                            unknown ? "sent, cut off, and not sent again: " + sent.error().what : sent.error().what};
+    call->again = sent.error().code == Code::retry;
     co_return;
   }
   ++call->open;
@@ -158,18 +175,47 @@ aio::Task<void> RabbitPublisher::send(std::shared_ptr<Call> call, std::size_t in
 
 aio::Task<std::vector<Published>> RabbitPublisher::publish(std::vector<Message> batch, aio::Deadline deadline) {
   const auto call = std::make_shared<Call>(broker_->clock(), std::move(batch));
+  co_await follow(deadline);
+  std::vector<std::size_t> open;
   for (std::size_t i = 0; i < call->batch.size(); ++i) {
-    Message& message = call->batch[i];
-    if (std::string why = unsendable(message, options_.body_max); !why.empty()) {
+    std::string why = unsendable(call->batch[i], options_.body_max);
+    if (why.empty()) {
+      open.push_back(i);
+    } else {
       call->answers[i] = {PublishState::failed, std::move(why)};
-      continue;
     }
+  }
+  co_await send_all(call, open, deadline);
+  // What was cut off goes again with the same id, as long as there is time.
+  while (true) {
+    std::erase_if(open, [&call](std::size_t i) { return call->answers[i].state != PublishState::unknown; });
+    const Time again = broker_->clock().now() + again_after;
+    if (open.empty() || deadline.passed(again)) {
+      break;
+    }
+    co_await broker_->clock().sleep_until(again);
+    co_await send_all(call, open, deadline);
+  }
+  co_return std::move(call->answers);
+}
+
+aio::Task<void> RabbitPublisher::send_all(std::shared_ptr<Call> call, std::vector<std::size_t> which,
+                                          aio::Deadline deadline) {
+  for (const std::size_t i : which) {
+    Message& message = call->batch[i];
     message.published_at = message.published_at.value_or(broker_->clock().wall());
     Properties properties(message);
-    co_await send(call, i, options_.exchange, options_.key, properties.get(), message.body, deadline);
+    while (true) {
+      call->again = false;
+      co_await send(call, i, options_.exchange, options_.key, properties.get(), message.body, deadline);
+      const Time again = broker_->clock().now() + again_after;
+      if (!call->again || deadline.passed(again)) {
+        break;
+      }
+      co_await broker_->clock().sleep_until(again);
+    }
   }
   co_await wait(call, deadline);
-  co_return std::move(call->answers);
 }
 
 aio::Task<Published> RabbitPublisher::publish_raw(std::string exchange, std::string key,
@@ -180,6 +226,7 @@ aio::Task<Published> RabbitPublisher::publish_raw(std::string exchange, std::str
     one.front().id = to_view(properties.message_id);
   }
   const auto call = std::make_shared<Call>(broker_->clock(), std::move(one));
+  co_await follow(deadline);
   co_await send(call, 0, exchange, key, properties, body, deadline);
   co_await wait(call, deadline);
   co_return std::move(call->answers.front());

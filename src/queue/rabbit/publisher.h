@@ -26,8 +26,9 @@ class RabbitPublisher final : public Publisher, private ChannelListener {
   RabbitPublisher(std::shared_ptr<Broker> broker, PublisherOptions options);
 
   // Confirmed: taken by every queue it was routed to. Failed: refused (nacked), not routable (mandatory), too large for
-  // the broker or for the options, or not sent by the deadline. Unknown: sent, and then cut off. Several calls may be
-  // under way.
+  // the broker or for the options, or not sent by the deadline. What is sent and cut off is sent again with the same
+  // id until the deadline; unknown: not confirmed by then. A broker that is away, or blocked, is waited for. Several
+  // calls may be under way.
   aio::Task<std::vector<Published>> publish(std::vector<Message> batch, aio::Deadline deadline) override;
 
   // The same for one message with properties of its own, through `exchange` to `key`.
@@ -48,12 +49,17 @@ class RabbitPublisher final : public Publisher, private ChannelListener {
   // What became of it; of a message that came back, that nobody takes it.
   void settle(const Sent& sent, Published answer);
 
+  // Lets go of a channel on a connection that is not the broker's any more, once nothing is under way on it.
+  [[nodiscard]] aio::Task<void> follow(aio::Deadline deadline);
   [[nodiscard]] aio::Task<Result<void>> connect(aio::Deadline deadline);
   [[nodiscard]] aio::Task<Result<void>> ready_to_send(aio::Deadline deadline);
   // Sends one message of the call, or settles it as failed.
   [[nodiscard]] aio::Task<void> send(std::shared_ptr<Call> call, std::size_t index, const std::string& exchange,
                                      const std::string& key, const amqp_basic_properties_t& properties,
                                      std::string_view body, aio::Deadline deadline);
+  // Sends these, waiting for a broker that is away, and then for the answers to all that was sent.
+  [[nodiscard]] aio::Task<void> send_all(std::shared_ptr<Call> call, std::vector<std::size_t> which,
+                                         aio::Deadline deadline);
   [[nodiscard]] aio::Task<void> wait(std::shared_ptr<Call> call, aio::Deadline deadline);
 
   std::shared_ptr<Broker> broker_;

@@ -41,10 +41,9 @@ void RabbitReceiver::delivered(const amqp_basic_deliver_t& how, Content content)
   changed_.notify();
 }
 
+// The queue was deleted, or moved to another node. What was delivered stays ours to settle.
 void RabbitReceiver::cancelled() {
-  lost_ =
-      Error{Code::gone, fmt::format("queue {} on {}: the broker ended the consumer; the queue was deleted, or moved",
-                                    options_.queue, broker_->address().text())};
+  unsubscribed_ = true;
   changed_.notify();
 }
 
@@ -62,6 +61,7 @@ aio::Task<Result<void>> RabbitReceiver::consume(aio::Deadline deadline) {
   held_.clear();
   arrived_.clear();
   lost_.reset();
+  unsubscribed_ = moving_ = false;
   const Result<std::shared_ptr<Connection>> connection = co_await broker_->connection(deadline);
   if (!connection) {
     co_return connection.error();
@@ -71,23 +71,95 @@ aio::Task<Result<void>> RabbitReceiver::consume(aio::Deadline deadline) {
   if (!channel) {
     co_return channel.error().in(broker_->address().text());
   }
-  const std::string where = fmt::format("queue {} on {}", options_.queue, broker_->address().text());
+  channel_ = std::move(*channel);
   amqp_basic_qos_t qos{.prefetch_size = 0, .prefetch_count = options_.prefetch, .global = 0};
   const Result<Channel::Answer> limited =
-      co_await (*channel)->call(AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD, deadline);
-  if (!limited) {
-    co_return limited.error().in(where);
+      co_await channel_->call(AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD, deadline);
+  Result<void> consuming = limited ? Result<void>{} : Result<void>(limited.error().in(where()));
+  if (limited) {
+    consuming = co_await subscribe(deadline);
   }
+  if (!consuming) {
+    channel_.reset();
+    lost_ = consuming.error();
+  }
+  co_return consuming;
+}
+
+std::string RabbitReceiver::where() const {
+  return fmt::format("queue {} on {}", options_.queue, broker_->address().text());
+}
+
+aio::Task<Result<void>> RabbitReceiver::subscribe(aio::Deadline deadline) {
+  unsubscribed_ = false;
   amqp_basic_consume_t consume{};
   consume.queue = to_bytes(options_.queue);
   consume.consumer_tag = to_bytes(options_.who);
   const Result<Channel::Answer> accepted =
-      co_await (*channel)->call(AMQP_BASIC_CONSUME_METHOD, &consume, AMQP_BASIC_CONSUME_OK_METHOD, deadline);
-  if (!accepted) {
-    co_return accepted.error().in(where);
+      co_await channel_->call(AMQP_BASIC_CONSUME_METHOD, &consume, AMQP_BASIC_CONSUME_OK_METHOD, deadline);
+  co_return accepted ? Result<void>{} : Result<void>(accepted.error().in(where()));
+}
+
+aio::Task<Result<void>> RabbitReceiver::unsubscribe(aio::Deadline deadline) {
+  amqp_basic_cancel_t cancel{.consumer_tag = to_bytes(options_.who), .nowait = 0};
+  const Result<Channel::Answer> answer =
+      co_await channel_->call(AMQP_BASIC_CANCEL_METHOD, &cancel, AMQP_BASIC_CANCEL_OK_METHOD, deadline);
+  co_return answer ? Result<void>{} : Result<void>(answer.error());
+}
+
+aio::Task<Result<void>> RabbitReceiver::keep_up(aio::Deadline deadline) {
+  if (cancelled_) {
+    co_return Result<void>{};
   }
-  channel_ = std::move(*channel);
+  if (lost_ || !channel_) {
+    const Result<void> again = co_await consume(deadline);
+    co_return again;
+  }
+  if (unsubscribed_ && !moving_) {
+    const Result<void> again = co_await subscribe(deadline);
+    unsubscribed_ = !again;
+    co_return again;
+  }
+  if (!moving_) {
+    const Result<std::shared_ptr<Connection>> now = co_await broker_->connection(deadline);
+    if (now && *now != connection_ && !lost_ && !cancelled_) {
+      moving_ = true;
+      const Result<void> stopped = co_await unsubscribe(deadline);
+      (void)stopped;  // a channel that ended is begun anew
+    }
+  }
+  if (moving_ && held_.empty()) {
+    const Result<void> moved = co_await consume(deadline);
+    co_return moved;
+  }
   co_return Result<void>{};
+}
+
+aio::Task<void> RabbitReceiver::look_for_queues(aio::Deadline deadline) {
+  std::vector<std::pair<std::string, std::string>> wanted;
+  if (!options_.dead_letter_queue.empty()) {
+    wanted.emplace_back(options_.dead_letter_queue, "dead letters cannot leave the queue");
+  }
+  for (const RetryQueue& retry : options_.retry_queues) {
+    wanted.emplace_back(retry.name, "a retry waits in its worker instead");
+  }
+  for (const auto& [name, what] : wanted) {
+    ChannelListener nobody;
+    Result<std::unique_ptr<Channel>> channel = co_await connection_->channel(nobody, 0, deadline);
+    if (!channel) {
+      co_return;
+    }
+    amqp_queue_declare_t look{};
+    look.queue = to_bytes(name);
+    look.passive = 1;
+    const Result<Channel::Answer> there =
+        co_await (*channel)->call(AMQP_QUEUE_DECLARE_METHOD, &look, AMQP_QUEUE_DECLARE_OK_METHOD, deadline);
+    if (!there && there.error().code == Code::gone) {
+      options_.warn(fmt::format("queue {} is not on {}: {}; `sluice publish --declare` makes it", name,
+                                broker_->address().text(), what));
+    }
+    looked_ = looked_ || there || there.error().code == Code::gone;
+  }
 }
 
 aio::Task<Result<void>> RabbitReceiver::open(aio::Deadline deadline) {
@@ -96,6 +168,9 @@ aio::Task<Result<void>> RabbitReceiver::open(aio::Deadline deadline) {
   }
   const Result<void> consuming = co_await consume(deadline);
   opened_ = opened_ || consuming;
+  if (consuming && !looked_) {
+    co_await look_for_queues(deadline);
+  }
   co_return consuming;
 }
 
@@ -135,12 +210,8 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
   if (const Result<void> usable = consuming(); !usable) {
     co_return usable.error();
   }
-  if (lost_ && !cancelled_) {
-    const Result<void> again = co_await consume(deadline);
-    if (!again) {
-      lost_ = again.error();
-      co_return again.error();
-    }
+  if (const Result<void> ready = co_await keep_up(deadline); !ready) {
+    co_return ready.error();
   }
   std::vector<Delivery> out;
   while (true) {
@@ -165,6 +236,11 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
     }
     if (lost_) {
       co_return *lost_;
+    }
+    if (unsubscribed_ || (moving_ && held_.empty())) {
+      if (const Result<void> ready = co_await keep_up(deadline); !ready) {
+        co_return ready.error();
+      }
     }
     const aio::Wake why = co_await changed_.wait(deadline);
     (void)why;
@@ -202,13 +278,20 @@ void RabbitReceiver::finished(Tag tag) {
   }
 }
 
+void RabbitReceiver::forget(std::unordered_map<Tag, Held>::iterator held) {
+  held_.erase(held);
+  if (moving_ && held_.empty()) {
+    changed_.notify();
+  }
+}
+
 Result<std::uint64_t> RabbitReceiver::send_ack(Tag tag) {
   const auto found = held_.find(tag);
   if (found == held_.end()) {
     return unknown_tag();
   }
   amqp_basic_ack_t ack{.delivery_tag = found->second.delivery_tag, .multiple = 0};
-  held_.erase(found);
+  forget(found);
   return channel_->send(AMQP_BASIC_ACK_METHOD, &ack);
 }
 
@@ -218,7 +301,7 @@ Result<std::uint64_t> RabbitReceiver::send_requeue(Tag tag) {
     return unknown_tag();
   }
   amqp_basic_nack_t nack{.delivery_tag = found->second.delivery_tag, .multiple = 0, .requeue = 1};
-  held_.erase(found);
+  forget(found);
   return channel_->send(AMQP_BASIC_NACK_METHOD, &nack);
 }
 
@@ -282,17 +365,20 @@ aio::Task<Result<void>> RabbitReceiver::retry(Tag tag, Duration delay, Cause cau
     co_return unknown_tag();
   }
   const std::uint32_t attempts = attempts_of(*held) + 1;
-  std::string key = options_.queue;
-  if (delay > Duration{0}) {
+  Result<void> done = Error{Code::invalid, "no queue for retries"};
+  if (delay > Duration{0} && !options_.retry_queues.empty()) {
     const auto later =
         std::ranges::find_if(options_.retry_queues, [&](const RetryQueue& q) { return q.delay >= delay; });
-    if (options_.retry_queues.empty()) {
-      co_return Error{Code::invalid,
-                      fmt::format("queue {} has no retry queues: sluice publish --declare makes them", options_.queue)};
-    }
-    key = later == options_.retry_queues.end() ? options_.retry_queues.back().name : later->name;
+    std::string key = later == options_.retry_queues.end() ? options_.retry_queues.back().name : later->name;
+    done = co_await pass_on(tag, std::move(key), attempts, cause, why, deadline);
   }
-  const Result<void> done = co_await pass_on(tag, std::move(key), attempts, cause, std::move(why), deadline);
+  if (!done && done.error().code == Code::invalid && find(tag) != nullptr) {
+    // Nowhere to wait but here: no longer than half of the time for settling it.
+    const Time now = broker_->clock().now();
+    const aio::Deadline later = aio::Deadline{now + delay}.earlier(deadline.share(now, 2));
+    co_await broker_->clock().sleep_until(later.at);
+    done = co_await pass_on(tag, options_.queue, attempts, cause, std::move(why), deadline);
+  }
   co_return done;
 }
 
@@ -342,10 +428,8 @@ aio::Task<Result<void>> RabbitReceiver::cancel(aio::Deadline deadline) {
   if (!channel_ || channel_->end()) {
     co_return Result<void>{};
   }
-  amqp_basic_cancel_t cancel{.consumer_tag = to_bytes(options_.who), .nowait = 0};
-  const Result<Channel::Answer> answer =
-      co_await channel_->call(AMQP_BASIC_CANCEL_METHOD, &cancel, AMQP_BASIC_CANCEL_OK_METHOD, deadline);
-  co_return answer ? Result<void>{} : Result<void>(answer.error());
+  const Result<void> stopped = co_await unsubscribe(deadline);
+  co_return stopped;
 }
 
 // First no more deliveries: what is put back would come again at once.

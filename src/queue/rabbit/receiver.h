@@ -9,6 +9,7 @@
 // only when that is not confirmed in time is it rejected with requeue, and comes back as a crash.
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -18,14 +19,10 @@
 #include "queue/rabbit/broker.h"
 #include "queue/rabbit/properties.h"
 #include "queue/rabbit/publisher.h"
+#include "queue/rabbit/topology.h"
 #include "queue/receiver.h"
 
 namespace sluice::queue::rabbit {
-
-struct RetryQueue {
-  Duration delay{0};
-  std::string name;  // its messages go back to the queue when they are this old
-};
 
 struct ReceiverOptions {
   std::string queue;
@@ -34,6 +31,7 @@ struct ReceiverOptions {
   std::size_t body_max = 16U << 20U;  // larger ones are not kept
   std::string dead_letter_queue;
   std::vector<RetryQueue> retry_queues;  // shortest delay first
+  std::function<void(std::string_view)> warn = [](std::string_view) {};
 };
 
 class RabbitReceiver final : public Receiver, private ChannelListener {
@@ -71,9 +69,20 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   void cancelled() override;
   void ended(const Error& why) override;
 
+  // Begins anew: channel, prefetch, consumer.
   [[nodiscard]] aio::Task<Result<void>> consume(aio::Deadline deadline);
+  // A consumer on the channel that is there.
+  [[nodiscard]] aio::Task<Result<void>> subscribe(aio::Deadline deadline);
+  [[nodiscard]] aio::Task<Result<void>> unsubscribe(aio::Deadline deadline);
+  // Before anything is received: consumes again where the consumer or its channel ended, and moves to the broker's new
+  // connection, if it has one, when nothing is held on the old one any more.
+  [[nodiscard]] aio::Task<Result<void>> keep_up(aio::Deadline deadline);
+  // Warns, once, about queues for dead letters and retries that are not there.
+  [[nodiscard]] aio::Task<void> look_for_queues(aio::Deadline deadline);
   [[nodiscard]] Result<void> consuming() const;
   [[nodiscard]] Held* find(Tag tag);
+  void forget(std::unordered_map<Tag, Held>::iterator held);
+  [[nodiscard]] std::string where() const;
   // Publishes it again to `key` with this count and cause, and acknowledges it here once that is confirmed.
   [[nodiscard]] aio::Task<Result<void>> pass_on(Tag tag, std::string key, std::uint32_t attempts, Cause cause,
                                                 std::string why, aio::Deadline deadline);
@@ -93,7 +102,10 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   bool opened_ = false;
   bool cancelled_ = false;  // by cancel(): nothing new is wanted
   bool closed_ = false;
-  std::optional<Error> lost_;  // the consumer ended by itself
+  std::optional<Error> lost_;  // the channel ended, or the consumer could not be begun
+  bool unsubscribed_ = false;  // by the broker, alone: the channel lives, and what it delivered can be settled
+  bool moving_ = false;        // to another connection: takes no more on this one
+  bool looked_ = false;        // for the queues around this one
   std::deque<Tag> arrived_;    // not handed out
   std::unordered_map<Tag, Held> held_;
   Tag last_tag_ = 0;

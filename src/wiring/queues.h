@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// From a pool's queue to the objects that speak to it. The only place that knows which queues this version has; the
+// program and the worker library both begin here.
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "aio/clock.h"
+#include "aio/loop.h"
+#include "base/random.h"
+#include "base/result.h"
+#include "pool/pool.h"
+#include "queue/backlog_source.h"
+#include "queue/publisher.h"
+#include "queue/receiver.h"
+
+namespace sluice::queue::rabbit {
+class Broker;
+}
+
+namespace sluice::wiring {
+
+// All that a worker, a publisher or a scaler must know of a queue. Paths are absolute.
+struct QueueSpec {
+  pool::Queue queue;
+  pool::DeadLetter dead_letter;
+  pool::Retry retry;
+};
+[[nodiscard]] inline QueueSpec queue_spec(const pool::PoolSpec& spec) {
+  return {.queue = spec.queue, .dead_letter = spec.dead_letter, .retry = spec.retry};
+}
+
+struct QueueAccess {
+  bool create = true;        // false: a local queue that is not there is an error
+  std::string secrets;       // the folder in which `credentials: {secret: NAME}` is the folder NAME
+  std::string purpose;       // for whom: the connection's name in the broker's tools, such as "sluice work orders-w3"
+  std::size_t prefetch = 1;  // deliveries that a receiver holds at most
+  std::size_t body_max = 16U << 20U;     // of a local queue; others say it themselves
+  std::optional<Duration> expires = {};  // what declare() makes goes when nobody has used it for this long
+};
+
+// One client of a queue. What it makes may outlive it.
+class QueueClient {
+ public:
+  virtual ~QueueClient() = default;
+  virtual std::unique_ptr<queue::Publisher> publisher() = 0;
+  // `who` names the worker: in dead letters, in the broker's list of consumers.
+  virtual std::unique_ptr<queue::Receiver> receiver(std::string who) = 0;
+  // Dead letters and delayed messages, where they are queues of their own, are read when they are older than this.
+  virtual std::unique_ptr<queue::BacklogSource> source(Duration others_age = std::chrono::seconds{5}) = 0;
+  // Makes the queue with its queues for dead letters and retries, as the pool says; lines of what is there now.
+  // Code::invalid where the pool does not say how, conflict where the broker has it in another way.
+  virtual aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline deadline) = 0;
+  // Says goodbye to what is shared; what was made by this client is useless then.
+  virtual aio::Task<void> close(aio::Deadline deadline) = 0;
+};
+
+// Empty when this version speaks to it, else its word ("pubsub").
+[[nodiscard]] std::string_view unsupported(const pool::Queue& queue);
+// For people: the file, or "orders on amqp://rabbitmq:5672, virtual host /".
+[[nodiscard]] std::string text_of(const pool::Queue& queue);
+// `path` as seen from `folder`, absolute and without "." and "..".
+[[nodiscard]] std::string absolute(const std::string& folder, const std::string& path);
+// Makes the paths in it absolute, from `folder`.
+void make_absolute(pool::Queue& queue, const std::string& folder);
+// Where dead letters of a RabbitMQ queue go when the pool names no queue for them, and where retries wait.
+[[nodiscard]] std::string dead_letter_queue(const QueueSpec& spec);
+[[nodiscard]] std::string retry_queue(const std::string& queue, Duration delay);
+
+// The queues of one process. Pools on the same broker, virtual host and credentials share a connection per purpose.
+class Queues {
+ public:
+  // All references outlive it and what it opens. `warn` gets what an operator should see, one line each.
+  Queues(aio::Loop& loop, aio::Clock& clock, Random& random, std::function<void(std::string_view)> warn);
+
+  // Requires: !unsupported(). An Error names the queue and the way out. A local file is opened; a broker is not
+  // connected to before it is needed, so one that is down is no error here.
+  [[nodiscard]] aio::Task<Result<std::unique_ptr<QueueClient>>> open(QueueSpec spec, QueueAccess access,
+                                                                     aio::Deadline deadline);
+
+ private:
+  friend class RabbitClient;
+  [[nodiscard]] Result<std::unique_ptr<QueueClient>> open_rabbit(const QueueSpec& spec, const QueueAccess& access);
+  [[nodiscard]] std::shared_ptr<queue::rabbit::Broker> broker(const pool::RabbitQueue& queue,
+                                                              const std::string& secrets, const std::string& purpose);
+
+  aio::Loop& loop_;
+  aio::Clock& clock_;
+  Random& random_;
+  std::function<void(std::string_view)> warn_;
+  std::map<std::string, std::weak_ptr<queue::rabbit::Broker>> brokers_;
+};
+
+}  // namespace sluice::wiring

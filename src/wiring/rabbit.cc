@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pool's RabbitMQ queue: names, files with credentials, connections.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "queue/rabbit/receiver.h"
+#include "queue/rabbit/source.h"
+#include "queue/rabbit/topology.h"
+#include "queue/rabbit/with_others.h"
+#include "wiring/queues.h"
+#include "wiring/secret.h"
+
+namespace sluice::wiring {
+
+using queue::rabbit::Address;
+using queue::rabbit::Broker;
+using queue::rabbit::BrokerOptions;
+using queue::rabbit::Login;
+using queue::rabbit::RetryQueue;
+
+namespace {
+
+const pool::RabbitQueue& rabbit_of(const QueueSpec& spec) {
+  return std::get<pool::RabbitQueue>(spec.queue);
+}
+
+bool loopback(const Address& address) {
+  for (const queue::rabbit::Node& node : address.nodes) {
+    if (node.host != "localhost" && node.host != "::1" && !node.host.starts_with("127.")) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Without credentials: guest, which RabbitMQ lets in from its own machine alone.
+Result<Login> login_of(const pool::RabbitQueue& queue, const Address& address, const std::string& secrets) {
+  if (!queue.credentials) {
+    if (!loopback(address)) {
+      return Error{
+          Code::denied,
+          "no credentials: RabbitMQ takes guest from its own machine alone; add credentials: {secret: NAME} to "
+          "the queue, and the files username and password to the folder NAME of --secrets"};
+    }
+    return Login{};
+  }
+  const Secret secret(secrets, queue.credentials->secret);
+  Result<std::string> user = secret.read("username");
+  Result<std::string> password = secret.read("password");
+  if (!user || !password) {
+    return user ? password.error() : user.error();
+  }
+  return Login{.user = std::move(*user), .password = std::move(*password)};
+}
+
+// A file that the pool names, else the secret's, where it has one.
+Result<std::string> pem(const std::optional<std::string>& path, const std::optional<Secret>& secret,
+                        const std::string& key) {
+  if (path) {
+    return read_secret_file(*path);
+  }
+  return secret && secret->has(key) ? secret->read(key) : Result<std::string>(std::string());
+}
+
+Result<aio::TlsOptions> tls_of(const pool::RabbitQueue& queue, const std::string& secrets) {
+  const pool::Tls tls = queue.tls.value_or(pool::Tls{});
+  const std::optional<Secret> secret =
+      queue.credentials ? std::optional(Secret(secrets, queue.credentials->secret)) : std::nullopt;
+  aio::TlsOptions out{.server_name = tls.server_name.value_or("")};
+  for (const auto& [path, key, into] :
+       {std::tuple{&tls.ca, "ca.crt", &out.ca_pem}, std::tuple{&tls.cert, "tls.crt", &out.cert_pem},
+        std::tuple{&tls.key, "tls.key", &out.key_pem}}) {
+    Result<std::string> text = pem(*path, secret, key);
+    if (!text) {
+      return text.error();
+    }
+    *into = std::move(*text);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string dead_letter_queue(const QueueSpec& spec) {
+  return spec.dead_letter.queue.value_or(rabbit_of(spec).queue + ".dead");
+}
+
+std::string retry_queue(const std::string& queue, Duration delay) {
+  return fmt::format("{}.retry.{}", queue, format_duration(delay));
+}
+
+class RabbitClient final : public QueueClient {
+ public:
+  RabbitClient(Queues& queues, QueueSpec spec, QueueAccess access)
+      : queues_(queues),
+        spec_(std::move(spec)),
+        access_(std::move(access)),
+        queue_(rabbit_of(spec_)),
+        broker_(queues_.broker(queue_, access_.secrets, access_.purpose)),
+        publishing_(queues_.broker(queue_, access_.secrets, access_.purpose + ", publishes")) {
+    std::vector<Duration> delays = spec_.retry.delays;
+    std::ranges::sort(delays);
+    for (const Duration delay : delays) {
+      retries_.push_back(RetryQueue{.delay = delay, .name = retry_queue(queue_.queue, delay)});
+    }
+  }
+
+  std::unique_ptr<queue::Publisher> publisher() override {
+    return std::make_unique<queue::rabbit::RabbitPublisher>(
+        publishing_, queue::rabbit::PublisherOptions{.exchange = "", .key = queue_.queue, .body_max = body_max()});
+  }
+  // What it publishes again goes over another connection: a broker short of memory stops reading from those that
+  // publish, and acknowledgements must not wait behind that.
+  std::unique_ptr<queue::Receiver> receiver(std::string who) override {
+    return std::make_unique<queue::rabbit::RabbitReceiver>(
+        broker_, std::make_shared<queue::rabbit::RabbitPublisher>(publishing_, queue::rabbit::PublisherOptions{}),
+        queue::rabbit::ReceiverOptions{.queue = queue_.queue,
+                                       .who = std::move(who),
+                                       .prefetch = static_cast<std::uint16_t>(access_.prefetch),
+                                       .body_max = body_max(),
+                                       .dead_letter_queue = dead_letter_queue(spec_),
+                                       .retry_queues = retries_,
+                                       .warn = queues_.warn_});
+  }
+  std::unique_ptr<queue::BacklogSource> source(Duration others_age) override {
+    std::vector<std::unique_ptr<queue::BacklogSource>> retries;
+    retries.reserve(retries_.size());
+    for (const RetryQueue& retry : retries_) {
+      retries.push_back(counter(retry.name));
+    }
+    return std::make_unique<queue::rabbit::SourceWithOthers>(
+        queues_.clock_, counter(queue_.queue), counter(dead_letter_queue(spec_)), std::move(retries), others_age);
+  }
+
+  aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline deadline) override {
+    if (!queue_.declare) {
+      co_return Error{Code::invalid,
+                      "spec.queue.rabbitmq.declare: missing; accepted: declare: {type: quorum} or {type: classic}"};
+    }
+    queue::rabbit::Topology topology{.quorum = queue_.declare->type == pool::QueueType::quorum,
+                                     .queue = queue_.queue,
+                                     .dead_letter_queue = dead_letter_queue(spec_),
+                                     .retry_queues = retries_,
+                                     .delivery_limit = spec_.dead_letter.after * 4,
+                                     .expires = access_.expires};
+    Result<std::vector<std::string>> made = co_await queue::rabbit::declare(publishing_, std::move(topology), deadline);
+    co_return made;
+  }
+
+  aio::Task<void> close(aio::Deadline deadline) override {
+    co_await publishing_->close(deadline);
+    co_await broker_->close(deadline);
+  }
+
+ private:
+  [[nodiscard]] std::unique_ptr<queue::BacklogSource> counter(const std::string& name) {
+    return std::make_unique<queue::rabbit::RabbitSource>(broker_, name);
+  }
+  [[nodiscard]] std::size_t body_max() const { return static_cast<std::size_t>(queue_.max_body.n); }
+
+  Queues& queues_;
+  QueueSpec spec_;
+  QueueAccess access_;
+  const pool::RabbitQueue& queue_;
+  std::shared_ptr<Broker> broker_;
+  std::shared_ptr<Broker> publishing_;
+  std::vector<RetryQueue> retries_;  // shortest delay first
+};
+
+Result<std::unique_ptr<QueueClient>> Queues::open_rabbit(const QueueSpec& spec, const QueueAccess& access) {
+  const pool::RabbitQueue& queue = rabbit_of(spec);
+  const Result<Address> address = queue::rabbit::parse_address(queue.url, queue.hosts, queue.vhost);
+  if (!address) {
+    return address.error();
+  }
+  return std::unique_ptr<QueueClient>(std::make_unique<RabbitClient>(*this, spec, access));
+}
+
+// Requires: the address can be read.
+std::shared_ptr<Broker> Queues::broker(const pool::RabbitQueue& queue, const std::string& secrets,
+                                       const std::string& purpose) {
+  const Address address = queue::rabbit::parse_address(queue.url, queue.hosts, queue.vhost).value();
+  std::string key = fmt::format("{}\n{}\n{}", purpose, queue.credentials ? queue.credentials->secret : "", queue.vhost);
+  for (const queue::rabbit::Node& node : address.nodes) {
+    key += fmt::format("\n{} {} {}", address.tls, node.host, node.port);
+  }
+  if (queue.tls) {
+    key += fmt::format("\n{}\n{}\n{}\n{}", queue.tls->ca.value_or(""), queue.tls->cert.value_or(""),
+                       queue.tls->key.value_or(""), queue.tls->server_name.value_or(""));
+  }
+  std::weak_ptr<Broker>& known = brokers_[key];
+  std::shared_ptr<Broker> broker = known.lock();
+  if (!broker) {
+    broker = std::make_shared<Broker>(
+        loop_, clock_, random_,
+        BrokerOptions{.address = address,
+                      .purpose = purpose,
+                      .login = [queue, address, secrets] { return login_of(queue, address, secrets); },
+                      .tls = [queue, secrets] { return tls_of(queue, secrets); },
+                      .warn = warn_});
+    known = broker;
+  }
+  return broker;
+}
+
+}  // namespace sluice::wiring
