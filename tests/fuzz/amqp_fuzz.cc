@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // links: queue_rabbit
 //
-// Any bytes as what an AMQP broker sends: cut into frames, each read as what it says it is. Limits hold, and however
-// deep its tables are nested, nothing is read that is not there.
+// Any bytes as what an AMQP broker sends: cut into frames, each read as what it says it is. Limits hold, those of the
+// depth of tables too, and nothing is read that is not there.
+#include <algorithm>
+
 #include "base/check.h"
 #include "queue/rabbit/codec.h"
 #include "queue/rabbit/properties.h"
+#include "queue/rabbit/tables.h"
 
 using namespace sluice;
 using namespace sluice::queue;
@@ -14,6 +17,27 @@ using namespace sluice::queue::rabbit;
 namespace {
 
 constexpr FrameLimits limits{.frame_max = 131072, .channel_max = 2047};
+
+std::size_t depth_of(const amqp_field_value_t& value);
+
+std::size_t depth_of(const amqp_table_t& table) {
+  std::size_t deepest = 0;
+  for (int i = 0; i < table.num_entries; ++i) {
+    deepest = std::max(deepest, depth_of(table.entries[i].value));
+  }
+  return deepest + 1;
+}
+
+std::size_t depth_of(const amqp_field_value_t& value) {
+  if (value.kind == AMQP_FIELD_KIND_TABLE) {
+    return depth_of(value.value.table);
+  }
+  std::size_t deepest = 0;
+  for (int i = 0; value.kind == AMQP_FIELD_KIND_ARRAY && i < value.value.array.num_entries; ++i) {
+    deepest = std::max(deepest, depth_of(value.value.array.entries[i]));
+  }
+  return value.kind == AMQP_FIELD_KIND_ARRAY ? deepest + 1 : 0;
+}
 
 void read_method(const Frame& frame) {
   const Method method(frame);
@@ -24,6 +48,10 @@ void read_method(const Frame& frame) {
   if (arguments && method.number() == AMQP_BASIC_DELIVER_METHOD) {
     check(to_view((*arguments)->routing_key).size() <= frame.payload.size(), "a text is part of its frame");
   }
+  if (arguments && method.number() == AMQP_CONNECTION_START_METHOD) {
+    const auto start = method.as<amqp_connection_start_t>(pool);
+    check(depth_of((*start)->server_properties) <= depth_max, "tables are not deeper than is allowed");
+  }
 }
 
 void read_head(const Frame& frame) {
@@ -31,6 +59,9 @@ void read_head(const Frame& frame) {
   const auto head = decode_head(frame, pool);
   if (!head) {
     return;
+  }
+  if ((head->properties->_flags & AMQP_BASIC_HEADERS_FLAG) != 0) {
+    check(depth_of(head->properties->headers) <= depth_max, "tables are not deeper than is allowed");
   }
   const Told told = read_properties(*head->properties, "body");
   check(!told.message.id.empty(), "every message has an id");

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "queue/rabbit/tables.h"
 
 namespace sluice::queue::rabbit {
 namespace {
@@ -52,6 +53,28 @@ Error bad_arguments(std::string_view what, int status) {
                fmt::format("the broker sent a {} that cannot be read ({})", what, ::amqp_error_string2(status))};
 }
 
+// What a broker's method says in tables, before the decoder sees it. Of those that have any, brokers send one.
+Result<void> check_arguments(const Method& method) {
+  switch (method.number()) {
+    case AMQP_CONNECTION_START_METHOD: {
+      constexpr std::size_t version_bytes = 2;
+      const std::string_view arguments = method.arguments();
+      return check_table(arguments.substr(std::min(version_bytes, arguments.size())));
+    }
+    case AMQP_CONNECTION_START_OK_METHOD:
+    case AMQP_EXCHANGE_DECLARE_METHOD:
+    case AMQP_EXCHANGE_BIND_METHOD:
+    case AMQP_EXCHANGE_UNBIND_METHOD:
+    case AMQP_QUEUE_DECLARE_METHOD:
+    case AMQP_QUEUE_BIND_METHOD:
+    case AMQP_QUEUE_UNBIND_METHOD:
+    case AMQP_BASIC_CONSUME_METHOD:
+      return Error{Code::invalid, fmt::format("the broker sent a {}, which only clients send", method.name())};
+    default:
+      return {};
+  }
+}
+
 }  // namespace
 
 std::string Method::name() const {
@@ -60,6 +83,9 @@ std::string Method::name() const {
 }
 
 Result<void*> Method::decode(Pool& pool) const {
+  if (const Result<void> readable = check_arguments(*this); !readable) {
+    return readable.error();
+  }
   void* out = nullptr;
   const int status = ::amqp_decode_method(number_, pool.get(), to_bytes(arguments_), &out);
   if (status != AMQP_STATUS_OK) {
@@ -82,8 +108,11 @@ Result<ContentHead> decode_head(const Frame& frame, Pool& pool) {
   if (read_u16(frame.payload, 0) != basic_class) {
     return Error{Code::invalid, "the broker sent content of a class that carries none"};
   }
-  // Texts are not copied by the decoder: they lie where the bytes lie.
   const std::string_view bytes = frame.payload.substr(head_fixed_bytes);
+  if (const Result<void> readable = check_properties(bytes); !readable) {
+    return readable.error();
+  }
+  // Texts are not copied by the decoder: they lie where the bytes lie.
   void* kept = ::amqp_pool_alloc(pool.get(), bytes.size());
   check(kept != nullptr, "no memory");
   std::memcpy(kept, bytes.data(), bytes.size());

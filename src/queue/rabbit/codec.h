@@ -45,8 +45,8 @@ class Method {
   [[nodiscard]] std::string_view arguments() const { return arguments_; }
   [[nodiscard]] std::string name() const;
   // The arguments as the struct of rabbitmq-c for number(); valid as long as the pool. Code::invalid when they are cut
-  // short. TODO(later): a limit of depth; the decoder recurses, and the 21,000 tables that fit into a frame need 3 MB
-  // of stack, of which the main thread has 8.
+  // short, when their tables are nested too deep (tables.h), or when the method is one with tables that only clients
+  // send.
   template <class T>
   [[nodiscard]] Result<const T*> as(Pool& pool) const {
     const Result<void*> decoded = decode(pool);
