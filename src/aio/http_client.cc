@@ -154,7 +154,7 @@ Task<Result<std::unique_ptr<Stream>>> Client::Impl::dial(Url url, Deadline deadl
     co_return tls->error();
   }
   const std::string name = options.tls.server_name.empty() ? url.host : options.tls.server_name;
-  made = co_await tls_connect(std::move(*made), **tls, name, deadline);
+  made = co_await tls_connect(clock, std::move(*made), **tls, name, deadline);
   co_return made;
 }
 

@@ -42,10 +42,10 @@ class TlsContext {
 // The handshake over a connected stream. The server's certificate must be valid now, lead to a trusted root and carry
 // `name` (a DNS name or an IP address) as a subject alternative name. Code::denied when it does not, or when the server
 // refuses ours; invalid when the peer does not speak TLS; retry when the connection is cut or late.
-// Of the resulting stream, reads and writes must not overlap.
-[[nodiscard]] Task<Result<std::unique_ptr<Stream>>> tls_connect(std::unique_ptr<Stream> below, TlsContext context,
-                                                                std::string name, Deadline deadline);
-[[nodiscard]] Task<Result<std::unique_ptr<Stream>>> tls_accept(std::unique_ptr<Stream> below, TlsContext context,
-                                                               Deadline deadline);
+[[nodiscard]] Task<Result<std::unique_ptr<Stream>>> tls_connect(Clock& clock, std::unique_ptr<Stream> below,
+                                                                TlsContext context, std::string name,
+                                                                Deadline deadline);
+[[nodiscard]] Task<Result<std::unique_ptr<Stream>>> tls_accept(Clock& clock, std::unique_ptr<Stream> below,
+                                                               TlsContext context, Deadline deadline);
 
 }  // namespace sluice::aio

@@ -4,10 +4,6 @@
 #include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <openssl/ec.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 
 #include <array>
 #include <cstdlib>
@@ -15,6 +11,7 @@
 #include "aio/faults.h"
 #include "aio/http.h"
 #include "aio/task_group.h"
+#include "aio/testing_certificates.h"
 #include "aio/url.h"
 
 namespace sluice::aio {
@@ -22,64 +19,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::HasSubstr;
-
-std::string text_of(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  std::string out(data, static_cast<std::size_t>(size));
-  BIO_free(bio);
-  return out;
-}
-
-// A certificate with its key, made on the spot. Never freed before the test program ends: there are a handful.
-struct Made {
-  EVP_PKEY* key = nullptr;
-  X509* cert = nullptr;
-  [[nodiscard]] std::string cert_pem() const {
-    BIO* const bio = BIO_new(BIO_s_mem());
-    PEM_write_bio_X509(bio, cert);
-    return text_of(bio);
-  }
-  [[nodiscard]] std::string key_pem(const char* password = nullptr) const {
-    BIO* const bio = BIO_new(BIO_s_mem());
-    PEM_write_bio_PrivateKey(bio, key, password == nullptr ? nullptr : EVP_aes_128_cbc(), nullptr, 0, nullptr,
-                             const_cast<char*>(password));
-    return text_of(bio);
-  }
-  Made() = default;
-  Made(const Made&) = delete;
-  Made(Made&& other) noexcept : key(std::exchange(other.key, nullptr)), cert(std::exchange(other.cert, nullptr)) {}
-  ~Made() {
-    X509_free(cert);
-    EVP_PKEY_free(key);
-  }
-};
-
-// `names` as OpenSSL writes alternative names, "DNS:a,IP:127.0.0.1"; `from` and `to` in seconds from now.
-Made make(const std::string& common, const Made* issuer, const std::string& names, long from = -60, long to = 3600) {
-  Made out;
-  out.key = EVP_EC_gen("P-256");
-  out.cert = X509_new();
-  X509_set_version(out.cert, 2);
-  ASN1_INTEGER_set(X509_get_serialNumber(out.cert), static_cast<long>(std::hash<std::string>{}(common) % 1'000'000));
-  X509_gmtime_adj(X509_getm_notBefore(out.cert), from);
-  X509_gmtime_adj(X509_getm_notAfter(out.cert), to);
-  X509_set_pubkey(out.cert, out.key);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(out.cert), "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>(common.c_str()), -1, -1, 0);
-  X509_set_issuer_name(out.cert, X509_get_subject_name(issuer == nullptr ? out.cert : issuer->cert));
-  const auto add = [&](int kind, const std::string& value) {
-    X509_EXTENSION* const extension = X509V3_EXT_conf_nid(nullptr, nullptr, kind, value.c_str());
-    X509_add_ext(out.cert, extension, -1);
-    X509_EXTENSION_free(extension);
-  };
-  add(NID_basic_constraints, issuer == nullptr ? "critical,CA:TRUE" : "CA:FALSE");
-  if (!names.empty()) {
-    add(NID_subject_alt_name, names);
-  }
-  X509_sign(out.cert, issuer == nullptr ? out.key : issuer->key, EVP_sha256());
-  return out;
-}
 
 class TlsTest : public testing::Test {
  protected:
@@ -101,7 +40,7 @@ class TlsTest : public testing::Test {
     EXPECT_TRUE(context.has_value()) << (context ? "" : context.error().what);
     TaskGroup group(loop, clock);
     const auto accept = [](http::Server& to, std::unique_ptr<Stream> raw, TlsContext with, Clock& time) -> Task<void> {
-      Result<std::unique_ptr<Stream>> stream = co_await tls_accept(std::move(raw), with, time.in(5s));
+      Result<std::unique_ptr<Stream>> stream = co_await tls_accept(time, std::move(raw), with, time.in(5s));
       if (stream) {
         co_await to.serve(std::move(*stream), "");
       }
@@ -130,12 +69,15 @@ class TlsTest : public testing::Test {
     return out;
   }
 
-  static TlsServerOptions serving(const Made& made) { return {.cert_pem = made.cert_pem(), .key_pem = made.key_pem()}; }
+  static TlsServerOptions serving(const TestCertificate& made) {
+    return {.cert_pem = made.cert_pem(), .key_pem = made.key_pem()};
+  }
 
   const std::string hello_ = "hello " + std::string(2000, 'b');
-  const Made ca_ = make("our CA", nullptr, "");
-  const Made other_ca_ = make("other CA", nullptr, "");
-  const Made good_ = make("good", &ca_, "DNS:broker.test,DNS:*.pool.test,IP:192.0.2.1,IP:2001:db8::1");
+  const TestCertificate ca_ = test_certificate("our CA", nullptr, "");
+  const TestCertificate other_ca_ = test_certificate("other CA", nullptr, "");
+  const TestCertificate good_ =
+      test_certificate("good", &ca_, "DNS:broker.test,DNS:*.pool.test,IP:192.0.2.1,IP:2001:db8::1");
   const TlsOptions trusting_{.ca_pem = ca_.cert_pem()};
 };
 
@@ -162,13 +104,13 @@ TEST_F(TlsTest, RefusesEveryBadCertificateAndSaysWhy) {
   EXPECT_THAT(refused(good, trusting_, "https://192.0.2.2"), HasSubstr("IP address mismatch"));
   EXPECT_THAT(refused(good, {.ca_pem = other_ca_.cert_pem()}, "https://broker.test"),
               HasSubstr("unable to get local issuer"));
-  const Made expired = make("expired", &ca_, "DNS:broker.test", -3600, -60);
+  const TestCertificate expired = test_certificate("expired", &ca_, "DNS:broker.test", -3600, -60);
   EXPECT_THAT(refused(serving(expired), trusting_, "https://broker.test"), HasSubstr("certificate has expired"));
-  const Made early = make("early", &ca_, "DNS:broker.test", 60, 3600);
+  const TestCertificate early = test_certificate("early", &ca_, "DNS:broker.test", 60, 3600);
   EXPECT_THAT(refused(serving(early), trusting_, "https://broker.test"), HasSubstr("not yet valid"));
-  const Made self = make("broker.test", nullptr, "DNS:broker.test");
+  const TestCertificate self = test_certificate("broker.test", nullptr, "DNS:broker.test");
   EXPECT_THAT(refused(serving(self), trusting_, "https://broker.test"), HasSubstr("self-signed certificate"));
-  const Made common = make("broker.test", &ca_, "");
+  const TestCertificate common = test_certificate("broker.test", &ca_, "");
   EXPECT_THAT(refused(serving(common), trusting_, "https://broker.test"), HasSubstr("hostname mismatch"));
 }
 
@@ -178,11 +120,11 @@ TEST_F(TlsTest, ShowsItsOwnCertificateWhereOneIsAskedFor) {
   TlsOptions client = trusting_;
   EXPECT_THAT(talk(server, client, "https://broker.test"),
               HasSubstr("denied: POST https://broker.test:443: refused by the peer"));
-  const Made me = make("me", &ca_, "");
+  const TestCertificate me = test_certificate("me", &ca_, "");
   client.cert_pem = me.cert_pem();
   client.key_pem = me.key_pem();
   EXPECT_EQ(talk(server, client, "https://broker.test"), hello_);
-  const Made stranger = make("stranger", &other_ca_, "");
+  const TestCertificate stranger = test_certificate("stranger", &other_ca_, "");
   client.cert_pem = stranger.cert_pem();
   client.key_pem = stranger.key_pem();
   EXPECT_THAT(talk(server, client, "https://broker.test"),
@@ -218,13 +160,13 @@ TEST_F(TlsTest, TellsWhenThePeerSpeaksSomethingElse) {
       StreamPair pair = stream_pair(clock);
       const Result<void> said = co_await pair.second->write_all(words, clock.in(1s));
       const Result<std::unique_ptr<Stream>> made =
-          co_await tls_connect(std::move(pair.first), *context, "a", clock.in(1s));
+          co_await tls_connect(clock, std::move(pair.first), *context, "a", clock.in(1s));
       EXPECT_EQ(made.error().code, Code::invalid) << made.error().what;
       EXPECT_EQ(made.error().what, "the peer does not speak TLS");
     }
     StreamPair silent = stream_pair(clock);
     const Result<std::unique_ptr<Stream>> late =
-        co_await tls_connect(std::move(silent.first), *context, "a", clock.in(1s));
+        co_await tls_connect(clock, std::move(silent.first), *context, "a", clock.in(1s));
     EXPECT_EQ(late.error().code, Code::retry);
   };
   clock.run(main());
@@ -236,7 +178,7 @@ TEST_F(TlsTest, AnEndWithoutAGoodbyeIsNotTheEndOfAMessage) {
   const Result<TlsContext> server = TlsContext::server(serving(good_));
   const Result<TlsContext> client = TlsContext::client(trusting_);
   const auto answer = [](std::unique_ptr<Stream> raw, TlsContext with, bool goodbye, Clock& time) -> Task<void> {
-    Result<std::unique_ptr<Stream>> stream = co_await tls_accept(std::move(raw), with, time.in(1s));
+    Result<std::unique_ptr<Stream>> stream = co_await tls_accept(time, std::move(raw), with, time.in(1s));
     const Result<void> sent = co_await (*stream)->write_all("part", time.in(1s));
     if (goodbye) {
       const Result<void> ended = co_await (*stream)->end_writing(time.in(1s));
@@ -248,7 +190,7 @@ TEST_F(TlsTest, AnEndWithoutAGoodbyeIsNotTheEndOfAMessage) {
       TaskGroup group(loop, clock);
       group.spawn(answer(std::move(pair.second), *server, goodbye, clock));
       const Result<std::unique_ptr<Stream>> made =
-          co_await tls_connect(std::move(pair.first), *client, "broker.test", clock.in(1s));
+          co_await tls_connect(clock, std::move(pair.first), *client, "broker.test", clock.in(1s));
       std::array<char, 100> buffer;
       const Result<std::size_t> first = co_await (*made)->read_some(buffer, clock.in(1s));
       EXPECT_EQ(*first, 4U);

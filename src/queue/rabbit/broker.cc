@@ -133,7 +133,7 @@ aio::Task<Result<std::unique_ptr<Connection>>> Broker::try_node(Node node, Login
       co_return context.error();
     }
     const std::string name = tls->server_name.empty() ? node.host : tls->server_name;
-    stream = co_await aio::tls_connect(std::move(*stream), *context, name, deadline);
+    stream = co_await aio::tls_connect(clock_, std::move(*stream), *context, name, deadline);
     if (!stream) {
       co_return stream.error();
     }
