@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aio/tls.h"
 
-#include <fmt/core.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -11,6 +10,7 @@
 
 #include "aio/event.h"
 #include "aio/mutex.h"
+#include "aio/tls_words.h"
 #include "base/check.h"
 
 namespace sluice::aio {
@@ -43,6 +43,7 @@ class TlsStream final : public Stream {
         arrived_(clock),
         sending_(clock) {
     check(ssl_ != nullptr, "OpenSSL is out of memory");
+    remember_refused(ssl_.get(), refused_);
     SSL_set_bio(ssl_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
   }
 
@@ -154,7 +155,7 @@ class TlsStream final : public Stream {
       return {.outcome = Outcome::done, .n = 0};
     }
     if (why == SSL_ERROR_SSL) {
-      return {.outcome = Outcome::failed, .n = 0, .failure = explain()};
+      return {.outcome = Outcome::failed, .n = 0, .failure = tls_failure(ssl_.get(), refused_)};
     }
     check(why == SSL_ERROR_WANT_READ, "OpenSSL wants what memory never makes it wait for");
     return {.outcome = Outcome::wants_bytes, .n = 0};
@@ -214,28 +215,6 @@ class TlsStream final : public Stream {
     co_return sent;
   }
 
-  // Why the peers cannot agree, in words that say what to do.
-  Error explain() {
-    const long verdict = SSL_get_verify_result(ssl_.get());
-    const unsigned long error = ERR_peek_error();
-    const int reason = ERR_GET_REASON(error);
-    if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED && verdict != X509_V_OK) {
-      return Error{Code::denied, fmt::format("certificate refused: {}", X509_verify_cert_error_string(verdict))};
-    }
-    const char* const text = ERR_reason_error_string(error);
-    const std::string words = text == nullptr ? "unknown error" : text;
-    // Alerts are 1000 + their number; 40 to 51 and 116 are about certificates and what else was offered (RFC
-    // 8446, 6.2).
-    if ((reason >= 1040 && reason <= 1051) || reason == 1116) {
-      return Error{Code::denied, fmt::format("refused by the peer: {}", words)};
-    }
-    if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
-        reason == SSL_R_PACKET_LENGTH_TOO_LONG) {
-      return Error{Code::invalid, "the peer does not speak TLS"};
-    }
-    return Error{Code::retry, fmt::format("TLS: {}", words)};
-  }
-
   struct Reading {
     explicit Reading(TlsStream& s) : stream(s) { stream.reading_ = true; }
     ~Reading() {
@@ -248,7 +227,8 @@ class TlsStream final : public Stream {
   };
 
   std::unique_ptr<Stream> below_;
-  TlsContext context_;  // outlives the session
+  TlsContext context_;   // outlives the session
+  std::string refused_;  // what a certificate that was refused says of itself
   Session ssl_;
   bool reading_ = false;  // a task is in below_->read_some()
   Event arrived_;         // it is not any more
