@@ -38,7 +38,8 @@ class Demo {
     live_screen_ = !context.json && context.out.terminal() && context.env("TERM") != "dumb";
   }
 
-  aio::Task<bool> open();
+  // `secrets`: as --secrets says; empty: the usual place.
+  aio::Task<bool> open(std::string secrets);
   aio::Task<int> run();
 
  private:
@@ -52,6 +53,7 @@ class Demo {
   void draw();
   void begin_drain(const std::string& why);
   [[nodiscard]] bool over() const;
+  [[nodiscard]] std::optional<std::int64_t> in_flight() const;
   void show_nodes(Duration span);
   aio::Task<int> finish();
   void print_summary(const DemoSums& sums);
@@ -87,20 +89,28 @@ std::string Demo::here(const std::string& path) const {
   return failed || near.starts_with("..") || near.size() > path.size() ? path : near;
 }
 
-aio::Task<bool> Demo::open() {
+aio::Task<bool> Demo::open(std::string secrets) {
   std::optional<LoadedPool> loaded = load_pool(context_, folder_.pool(), Args{});
+  if (loaded && !secrets.empty()) {
+    loaded->secrets = std::move(secrets);
+  }
   if (!loaded || !supported(context_, *loaded)) {
     co_return false;
   }
   const aio::Deadline deadline = context_.clock.in(30s);
   Result<std::unique_ptr<Scaler>> opened =
-      co_await Scaler::open(context_, std::move(*loaded), ScalerOptions{}, deadline);
+      co_await Scaler::open(context_, std::move(*loaded), ScalerOptions{.queue_expires = 1h}, deadline);
   if (!opened) {
     context_.err.line("sluice demo: " + opened.error().what);
     co_return false;
   }
   scaler_ = std::move(*opened);
-  source_ = scaler_->queue().source();
+  const Result<std::vector<std::string>> declared = co_await scaler_->queue().declare(deadline);
+  if (!declared) {
+    context_.err.line("sluice demo: " + declared.error().what);
+    co_return false;
+  }
+  source_ = scaler_->queue().source(Duration{0});
   publisher_ = scaler_->queue().publisher();
   scaler_->controller().after_tick = [this](const control::Snapshot& snapshot) { tell(snapshot); };
   state_.pool_file = here(folder_.pool());
@@ -212,9 +222,22 @@ bool Demo::over() const {
     return false;
   }
   const model::Sample& sample = *state_.sample;
-  const bool empty = sample.ready && sample.ready->n == 0 && sample.in_flight && sample.in_flight->n == 0 &&
-                     sample.delayed && sample.delayed->n == 0;
+  const bool empty =
+      sample.ready && sample.ready->n == 0 && in_flight() == 0 && sample.delayed && sample.delayed->n == 0;
   return draining_ || empty;
+}
+
+// As the queue says; where it does not, nothing is in flight when it has no consumer: RabbitMQ puts a message back in
+// the step in which it forgets the consumer.
+std::optional<std::int64_t> Demo::in_flight() const {
+  if (!state_.sample) {
+    return std::nullopt;
+  }
+  const model::Sample& sample = *state_.sample;
+  if (!sample.in_flight && sample.consumers && sample.consumers->n == 0) {
+    return 0;
+  }
+  return sample.in_flight ? std::optional(sample.in_flight->n) : std::nullopt;
 }
 
 void Demo::show_nodes(Duration span) {
@@ -282,7 +305,7 @@ aio::Task<int> Demo::finish() {
       return reading ? std::optional(reading->n) : std::nullopt;
     };
     sums.dead_lettered = n(sample.dead);
-    sums.in_flight = n(sample.in_flight);
+    sums.in_flight = in_flight();
     if (sample.ready && sample.delayed) {
       sums.queued = sample.ready->n + sample.delayed->n;
     }
@@ -382,6 +405,30 @@ void Demo::print_next(bool whole) {
   }
 }
 
+// Empty: the local queue.
+Result<std::optional<DemoRabbit>> rabbit_of(Context& context, const Args& args) {
+  const std::optional<std::string> given = args.text("queue");
+  const std::string type = args.text("queue-type").value_or("quorum");
+  if (!given && (args.has("queue-type") || args.has("secrets"))) {
+    return Error{Code::invalid, "--queue-type and --secrets belong to --queue amqp://HOST:PORT"};
+  }
+  if (!given) {
+    return std::optional<DemoRabbit>();
+  }
+  if (!given->starts_with("amqp://") && !given->starts_with("amqps://")) {
+    return Error{Code::invalid,
+                 "--queue: accepted: amqp://HOST:PORT or amqps://HOST:PORT; without it the queue is a file"};
+  }
+  Result<DemoRabbit> parsed = parse_demo_queue(*given);
+  if (!parsed) {
+    return parsed.error();
+  }
+  parsed->queue = "sluice-demo-" + context.random.hex(6);
+  parsed->quorum = type == "quorum";
+  parsed->secrets = args.text("secrets").value_or("");
+  return std::optional(std::move(*parsed));
+}
+
 aio::Task<int> demo(Context& context, Args args) {
   const std::int64_t count = args.count("count").value_or(200);
   if (count <= demo_threshold || count > 1'000'000) {
@@ -390,16 +437,22 @@ aio::Task<int> demo(Context& context, Args args) {
                     demo_threshold + 1, demo_threshold));
     co_return exit_usage;
   }
+  Result<std::optional<DemoRabbit>> rabbit = rabbit_of(context, args);
+  if (!rabbit) {
+    context.err.line("sluice demo: " + rabbit.error().what);
+    co_return exit_usage;
+  }
   std::error_code failed;
-  const std::string path =
-      absolute(std::filesystem::current_path(failed).string(), args.text("dir").value_or("sluice-demo"));
-  Result<DemoFolder> folder = make_demo_folder(path);
+  const std::string here = std::filesystem::current_path(failed).string();
+  const std::string path = absolute(here, args.text("dir").value_or("sluice-demo"));
+  std::string secrets = args.has("secrets") ? absolute(here, *args.text("secrets")) : "";
+  Result<DemoFolder> folder = make_demo_folder(path, *rabbit);
   if (!folder) {
     context.err.line("sluice demo: " + folder.error().what);
     co_return folder.error().code == Code::invalid ? exit_usage : exit_failed;
   }
   Demo demo(context, std::move(*folder), count);
-  const bool opened = co_await demo.open();
+  const bool opened = co_await demo.open(std::move(secrets));
   if (!opened) {
     co_return exit_failed;
   }
@@ -417,10 +470,25 @@ Verb demo_verb() {
           "Writes ./sluice-demo with a pool, a handler and a ledger, publishes, and scales worker processes on an\n"
           "imagined node group until every message is done and every worker has left. Nothing is mocked.\n"
           "Ctrl-C has the workers finish what they have; a second one puts it back at once.",
-      .examples = {{"sluice demo", "a live screen"}, {"sluice demo -o json", "JSON lines, the last one the sums"}},
+      .examples = {{"sluice demo", "a live screen"},
+                   {"sluice demo -o json", "JSON lines, the last one the sums"},
+                   {"sluice demo --queue amqp://localhost:5672", "the same on a RabbitMQ of yours"}},
       .flags =
           {{.name = "dir", .kind = Kind::folder, .value = "DIR", .help = "where to write (default: ./sluice-demo)"},
-           {.name = "count", .kind = Kind::count, .value = "N", .help = "messages (default: 200, at least 21)"}},
+           {.name = "count", .kind = Kind::count, .value = "N", .help = "messages (default: 200, at least 21)"},
+           {.name = "queue",
+            .kind = Kind::text,
+            .value = "URL",
+            .help = "a RabbitMQ, amqp://HOST:PORT[/VHOST], in place of a file; a queue of its own is made there"},
+           {.name = "queue-type",
+            .kind = Kind::choice,
+            .value = "TYPE",
+            .help = "of the queue on the RabbitMQ (default: quorum)",
+            .choices = {"quorum", "classic"}},
+           {.name = "secrets",
+            .kind = Kind::folder,
+            .value = "DIR",
+            .help = "the login of the RabbitMQ: DIR/rabbitmq/username and password (default: guest)"}},
       .run = demo,
   };
 }

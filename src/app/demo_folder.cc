@@ -13,6 +13,7 @@
 #include "app/wiring.h"
 #include "fleet/process/scaler_lock.h"
 #include "fleet/process/slot_lock.h"
+#include "queue/rabbit/address.h"
 
 namespace sluice::app {
 namespace {
@@ -21,19 +22,20 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view marker = ".sluice-demo";
 
+// {0}: the queue
 constexpr std::string_view pool_text =
     R"(# Written by "sluice demo". Change it, then: sluice publish -f pool.yaml --count 50; sluice scale -f pool.yaml
 apiVersion: sluice.dev/v1alpha1
 kind: WorkerPool
-metadata: {name: orders}
+metadata: {{name: orders}}
 spec:
-  queue: {local: {path: orders.db}}
-  policy: {threshold: {messages: 20, every: 10s}}           # one more worker while more than 20 messages wait
+{0}
+  policy: {{threshold: {{messages: 20, every: 10s}}}}           # one more worker while more than 20 messages wait
   workers:
     max: 8
     idleExit: 4s                                            # a worker leaves when the queue was empty for this long
-    run: {command: [sluice, work, --exec, ./handle]}
-    process: {nodes: {min: 1, max: 3, slots: 2, boot: 5s}}  # an imagined node group: three nodes, two workers each
+    run: {{command: [sluice, work, --exec, ./handle]}}
+    process: {{nodes: {{min: 1, max: 3, slots: 2, boot: 5s}}}}  # an imagined node group: three nodes, two workers each
 )";
 
 constexpr std::string_view handler_text = R"(#!/bin/sh
@@ -42,6 +44,22 @@ started=$(date +%s.%N)
 sleep 1
 echo "$SLUICE_MESSAGE_ID $started" >> ledger.txt
 )";
+
+std::string queue_text(const std::optional<DemoRabbit>& rabbit) {
+  if (!rabbit) {
+    return "  queue: {local: {path: orders.db}}";
+  }
+  return fmt::format(
+      "  queue:\n"
+      "    rabbitmq:\n"
+      "      url: \"{}\"\n"
+      "      vhost: \"{}\"\n"
+      "{}"
+      "      queue: {}                              # the broker removes it an hour after its last use\n"
+      "      declare: {{type: {}}}",
+      rabbit->url, rabbit->vhost, rabbit->secrets.empty() ? "" : "      credentials: {secret: rabbitmq}\n",
+      rabbit->queue, rabbit->quorum ? "quorum" : "classic");
+}
 
 // Ours by name: a file that somebody put beside them stays.
 bool made_by_demo(const std::string& name) {
@@ -86,7 +104,37 @@ Result<void> clear(const std::string& path) {
 
 }  // namespace
 
-Result<DemoFolder> make_demo_folder(const std::string& path) {
+Result<DemoRabbit> parse_demo_queue(std::string_view given) {
+  const bool tls = given.starts_with("amqps://");
+  std::string_view rest = given;
+  rest.remove_prefix(std::min(given.size(), given.find("://") + 3));
+  if (const std::size_t at = rest.substr(0, rest.find('/')).rfind('@'); at != std::string_view::npos) {
+    if (rest.substr(0, at) != "guest:guest" && rest.substr(0, at) != "guest") {
+      return Error{Code::invalid,
+                   "--queue: a URL with a login; accepted: no login but guest's in a URL, it is seen by every user of "
+                   "this machine. Write it to DIR/rabbitmq/username and DIR/rabbitmq/password and add --secrets DIR"};
+    }
+    rest.remove_prefix(at + 1);
+  }
+  const std::size_t slash = rest.find('/');
+  DemoRabbit out{
+      .url = fmt::format("{}{}", tls ? "amqps://" : "amqp://", rest.substr(0, slash)), .queue = "", .secrets = ""};
+  if (slash != std::string_view::npos && slash + 1 < rest.size()) {
+    // As every AMQP URL does: /%2F is the virtual host "/" (RabbitMQ URI specification).
+    const std::string_view name = rest.substr(slash + 1);
+    out.vhost = name == "%2F" || name == "%2f" ? "/" : std::string(name);
+  }
+  const Result<queue::rabbit::Address> address = queue::rabbit::parse_address(out.url, {}, out.vhost);
+  if (!address) {
+    return address.error().in("--queue");
+  }
+  if (out.vhost.find_first_of("%\"\\/\n\r") != std::string::npos && out.vhost != "/") {
+    return Error{Code::invalid, "--queue: a virtual host with unusual letters; accepted: amqp://host:port/VHOST"};
+  }
+  return out;
+}
+
+Result<DemoFolder> make_demo_folder(const std::string& path, const std::optional<DemoRabbit>& rabbit) {
   struct stat info{};
   const DemoFolder folder{.path = path};
   if (::lstat(path.c_str(), &info) == 0) {
@@ -107,9 +155,11 @@ Result<DemoFolder> make_demo_folder(const std::string& path) {
   } else if (::mkdir(path.c_str(), 0755) != 0) {
     return Error{Code::denied, fmt::format("{}: cannot make: {}", path, std::strerror(errno))};
   }
+  const std::string pool = fmt::format(fmt::runtime(pool_text), queue_text(rabbit));
   for (const auto& [name, text] :
        {std::pair{marker, std::string_view("made by sluice demo; it may be replaced by the next\n")},
-        std::pair{std::string_view("pool.yaml"), pool_text}, std::pair{std::string_view("handle"), handler_text},
+        std::pair{std::string_view("pool.yaml"), std::string_view(pool)},
+        std::pair{std::string_view("handle"), handler_text},
         std::pair{std::string_view("ledger.txt"), std::string_view()}}) {
     const Result<void> written = write_file(fmt::format("{}/{}", path, name), text);
     if (!written) {

@@ -26,6 +26,7 @@ constexpr std::size_t message_max = 16U << 20U;  // what a queue takes at most, 
 constexpr Duration open_timeout = 30s;           // chosen: another process may hold the file for a long commit
 constexpr Duration publish_timeout = 60s;        // chosen: a disk that syncs a batch slower than this is broken
 constexpr Duration look_for_stop = 100ms;
+constexpr Duration leave_within = 10s;  // after Ctrl-C, for what was sent and is not confirmed
 
 // Messages in a row that met the same fate, so that a million of them are one line.
 struct NotConfirmed {
@@ -57,11 +58,15 @@ class Publishing {
   aio::Task<void> lines(int fd, std::string name);
   [[nodiscard]] int finish();
   void stop() { stop_ = true; }
+  // What is under way becomes unknown.
+  void give_up();
 
  private:
   void add(std::int64_t n, std::string body);
   void refuse(std::int64_t n, const std::string& why);
   aio::Task<void> flush();
+  aio::Task<void> send(std::vector<queue::Message> batch, aio::Deadline deadline,
+                       std::vector<queue::Published>* answers);
   void note(const std::string& id, queue::PublishState state, const std::string& why);
   [[nodiscard]] bool full() const { return batch_.size() >= batch_messages || bytes_ >= batch_bytes; }
   [[nodiscard]] std::string id(std::int64_t n) const { return fmt::format("{}-{}", prefix_, n); }
@@ -84,6 +89,7 @@ class Publishing {
   std::optional<Error> read_failure_;
   ProgressLine progress_{context_};
   bool stop_ = false;
+  aio::TaskGroup* under_way_ = nullptr;  // while a batch is
 };
 
 void Publishing::add(std::int64_t n, std::string body) {
@@ -132,7 +138,15 @@ aio::Task<void> Publishing::flush() {
   const aio::Deadline deadline = context_.clock.in(publish_timeout);
   std::vector<queue::Message> batch = std::exchange(batch_, {});
   bytes_ = 0;
-  const std::vector<queue::Published> answers = co_await publisher_->publish(std::move(batch), deadline);
+  std::vector<queue::Published> answers(batch.size());
+  {
+    aio::TaskGroup group(context_.loop, context_.clock);
+    const auto forget = [](aio::TaskGroup** slot) { *slot = nullptr; };
+    under_way_ = &group;
+    const std::unique_ptr<aio::TaskGroup*, decltype(forget)> scope(&under_way_, forget);
+    group.spawn(send(std::move(batch), deadline, &answers));
+    co_await group.join();
+  }
   std::int64_t confirmed = 0;
   for (std::size_t i = 0; i < answers.size(); ++i) {
     if (answers[i].state == queue::PublishState::confirmed) {
@@ -147,6 +161,20 @@ aio::Task<void> Publishing::flush() {
     given_up_ = fmt::format("not sent: {}", answers.front().why);
   }
   draw(false);
+}
+
+aio::Task<void> Publishing::send(std::vector<queue::Message> batch, aio::Deadline deadline,
+                                 std::vector<queue::Published>* answers) {
+  for (queue::Published& answer : *answers) {
+    answer = {queue::PublishState::unknown, "interrupted before it was confirmed"};
+  }
+  *answers = co_await publisher_->publish(std::move(batch), deadline);
+}
+
+void Publishing::give_up() {
+  if (under_way_ != nullptr) {
+    under_way_->cancel();
+  }
 }
 
 aio::Task<void> Publishing::numbered(std::int64_t count) {
@@ -260,10 +288,19 @@ int Publishing::finish() {
   return totals_.confirmed > 0 ? exit_partly : exit_failed;
 }
 
-// Ctrl-C: nothing more is taken, what was sent is waited for and told.
-aio::Task<void> stop_on_signal(StopSignals& signals, Publishing& publishing) {
+aio::Task<void> give_up_on_signal(StopSignals& signals, Publishing& publishing) {
+  co_await signals.next();
+  publishing.give_up();
+}
+
+// Ctrl-C: nothing more is taken, what was sent is waited for and told; not for long, and not after another one.
+aio::Task<void> stop_on_signal(Context& context, StopSignals& signals, Publishing& publishing,
+                               aio::TaskGroup& watchers) {
   co_await signals.next();
   publishing.stop();
+  watchers.spawn(give_up_on_signal(signals, publishing));
+  co_await context.clock.sleep_for(leave_within);
+  publishing.give_up();
 }
 
 aio::Task<void> publish_input(Publishing& publishing, std::optional<std::int64_t> count, int fd, std::string name,
@@ -276,6 +313,10 @@ aio::Task<void> publish_input(Publishing& publishing, std::optional<std::int64_t
   watchers.cancel();
 }
 
+bool has_input(const Args& args) {
+  return args.has("count") || args.has("lines") || ::isatty(STDIN_FILENO) != 1;
+}
+
 // The first thing wrong with the flags; empty when nothing is.
 std::string wrong_flags(const Args& args) {
   for (const std::string& header : args.texts("header")) {
@@ -286,10 +327,22 @@ std::string wrong_flags(const Args& args) {
   if (args.has("count") && args.has("lines")) {
     return "--count and --lines: one source of messages is enough";
   }
-  if (!args.has("count") && !args.has("lines") && ::isatty(STDIN_FILENO) == 1) {
+  if (!has_input(args) && !args.has("declare")) {
     return "nothing to publish: give --count N, --lines FILE, or lines on standard input";
   }
   return "";
+}
+
+aio::Task<int> declare_queues(Context& context, wiring::QueueClient& client, aio::Deadline deadline) {
+  const Result<std::vector<std::string>> declared = co_await client.declare(deadline);
+  if (!declared) {
+    context.err.line("sluice publish: " + declared.error().what);
+    co_return declared.error().code == Code::invalid ? exit_usage : exit_failed;
+  }
+  for (const std::string& queue : *declared) {
+    context.err.line("declared: " + queue);
+  }
+  co_return exit_done;
 }
 
 aio::Task<int> publish(Context& context, Args args) {
@@ -321,9 +374,15 @@ aio::Task<int> publish(Context& context, Args args) {
     context.err.line("sluice publish: " + client.error().what);
     co_return exit_failed;
   }
+  if (args.has("declare")) {
+    const int code = co_await declare_queues(context, **client, deadline);
+    if (code != exit_done || !has_input(args)) {
+      co_return code;
+    }
+  }
   Publishing publishing(context, args, (*client)->publisher());
   aio::TaskGroup watchers(context.loop, context.clock);
-  watchers.spawn(stop_on_signal(signals, publishing));
+  watchers.spawn(stop_on_signal(context, signals, publishing, watchers));
   const int fd = file ? file.get() : STDIN_FILENO;
   co_await publish_input(publishing, args.count("count"), fd, name, watchers);
   co_await watchers.join();
@@ -342,7 +401,8 @@ Verb publish_verb() {
           "Exit 0 only when every message is confirmed; those that are not are listed.",
       .examples = {{"sluice publish -f orders.yaml --lines jobs.txt", "one message a line"},
                    {"sluice publish -f orders.yaml --count 200", "200 numbered messages"},
-                   {"generate | sluice publish -f orders.yaml", "lines from another program"}},
+                   {"generate | sluice publish -f orders.yaml", "lines from another program"},
+                   {"sluice publish -f orders.yaml --declare </dev/null", "make the queues, publish nothing"}},
       .flags = {file_flag("the pool whose queue it is"),
                 queue_flag(),
                 {.name = "count", .kind = Kind::count, .value = "N", .help = "publish N numbered messages"},
@@ -350,6 +410,9 @@ Verb publish_verb() {
                  .kind = Kind::file,
                  .value = "FILE",
                  .help = "publish each line of a file; - is standard input, also the default in a pipe"},
+                {.name = "declare",
+                 .kind = Kind::on_off,
+                 .help = "first make the queue, with its queues for dead letters and retries, as the pool says"},
                 {.name = "id-prefix", .kind = Kind::text, .value = "TEXT", .help = "in front of every message id"},
                 {.name = "run",
                  .kind = Kind::text,

@@ -21,7 +21,6 @@ class LocalClient final : public QueueClient {
   std::unique_ptr<queue::BacklogSource> source(Duration) override { return queue_->source(); }
   // The file was made when it was opened; dead letters and delayed messages are in it.
   aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline) override { co_return std::vector<std::string>{}; }
-  aio::Task<void> close(aio::Deadline) override { co_return; }
 
  private:
   std::unique_ptr<queue::local::LocalQueue> queue_;

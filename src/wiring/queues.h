@@ -56,8 +56,6 @@ class QueueClient {
   // Makes the queue with its queues for dead letters and retries, as the pool says; lines of what is there now.
   // Code::invalid where the pool does not say how, conflict where the broker has it in another way.
   virtual aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline deadline) = 0;
-  // Says goodbye to what is shared; what was made by this client is useless then.
-  virtual aio::Task<void> close(aio::Deadline deadline) = 0;
 };
 
 // Empty when this version speaks to it, else its word ("pubsub").
@@ -83,6 +81,9 @@ class Queues {
   [[nodiscard]] aio::Task<Result<std::unique_ptr<QueueClient>>> open(QueueSpec spec, QueueAccess access,
                                                                      aio::Deadline deadline);
 
+  // Says goodbye to every broker. Call at the end, when nothing that was opened is used any more.
+  [[nodiscard]] aio::Task<void> close(aio::Deadline deadline);
+
  private:
   friend class RabbitClient;
   [[nodiscard]] Result<std::unique_ptr<QueueClient>> open_rabbit(const QueueSpec& spec, const QueueAccess& access);
@@ -93,7 +94,7 @@ class Queues {
   aio::Clock& clock_;
   Random& random_;
   std::function<void(std::string_view)> warn_;
-  std::map<std::string, std::weak_ptr<queue::rabbit::Broker>> brokers_;
+  std::map<std::string, std::shared_ptr<queue::rabbit::Broker>> brokers_;
 };
 
 }  // namespace sluice::wiring

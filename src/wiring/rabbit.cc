@@ -150,11 +150,6 @@ class RabbitClient final : public QueueClient {
     co_return made;
   }
 
-  aio::Task<void> close(aio::Deadline deadline) override {
-    co_await publishing_->close(deadline);
-    co_await broker_->close(deadline);
-  }
-
  private:
   [[nodiscard]] std::unique_ptr<queue::BacklogSource> counter(const std::string& name) {
     return std::make_unique<queue::rabbit::RabbitSource>(broker_, name);
@@ -191,8 +186,7 @@ std::shared_ptr<Broker> Queues::broker(const pool::RabbitQueue& queue, const std
     key += fmt::format("\n{}\n{}\n{}\n{}", queue.tls->ca.value_or(""), queue.tls->cert.value_or(""),
                        queue.tls->key.value_or(""), queue.tls->server_name.value_or(""));
   }
-  std::weak_ptr<Broker>& known = brokers_[key];
-  std::shared_ptr<Broker> broker = known.lock();
+  std::shared_ptr<Broker>& broker = brokers_[key];
   if (!broker) {
     broker = std::make_shared<Broker>(
         loop_, clock_, random_,
@@ -201,9 +195,14 @@ std::shared_ptr<Broker> Queues::broker(const pool::RabbitQueue& queue, const std
                       .login = [queue, address, secrets] { return login_of(queue, address, secrets); },
                       .tls = [queue, secrets] { return tls_of(queue, secrets); },
                       .warn = warn_});
-    known = broker;
   }
   return broker;
+}
+
+aio::Task<void> Queues::close(aio::Deadline deadline) {
+  for (const auto& [key, broker] : std::exchange(brokers_, {})) {
+    co_await broker->close(deadline);
+  }
 }
 
 }  // namespace sluice::wiring

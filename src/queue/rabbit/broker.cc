@@ -146,7 +146,11 @@ aio::Task<Result<std::unique_ptr<Connection>>> Broker::try_node(Node node, Login
 }
 
 aio::Task<void> Broker::close(aio::Deadline deadline) {
-  if (const std::shared_ptr<Connection> connection = std::exchange(connection_, nullptr)) {
+  std::vector<std::shared_ptr<Connection>> all = std::exchange(retired_, {});
+  if (connection_) {
+    all.push_back(std::exchange(connection_, nullptr));
+  }
+  for (const std::shared_ptr<Connection>& connection : all) {
     co_await connection->close(deadline);
   }
 }
