@@ -118,8 +118,10 @@ aio::Task<void> Broker::follow_login(aio::Deadline deadline) {
 }
 
 aio::Task<Result<std::unique_ptr<Connection>>> Broker::try_node(Node node, Login login, aio::Deadline deadline) {
-  Result<std::unique_ptr<aio::Stream>> stream =
-      co_await aio::dial(loop_, clock_, resolver_, node.host, node.port, deadline);
+  aio::Task<Result<std::unique_ptr<aio::Stream>>> dialling =
+      options_.dial ? options_.dial(node, deadline)
+                    : aio::dial(loop_, clock_, resolver_, node.host, node.port, deadline);
+  Result<std::unique_ptr<aio::Stream>> stream = co_await std::move(dialling);
   if (!stream) {
     co_return stream.error();
   }

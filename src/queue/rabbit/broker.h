@@ -28,7 +28,11 @@ struct BrokerOptions {
   std::function<Result<aio::TlsOptions>()> tls = [] { return Result<aio::TlsOptions>(aio::TlsOptions{}); };
   std::function<void(std::string_view)> warn = [](std::string_view) {};
   Duration heartbeat = std::chrono::seconds{20};
+  // Makes the stream under a connection, TLS not included; empty: by name or address.
+  std::function<aio::Task<Result<std::unique_ptr<aio::Stream>>>(Node, aio::Deadline)> dial = {};
 };
+
+class Poller;
 
 class Broker {
  public:
@@ -45,6 +49,8 @@ class Broker {
   [[nodiscard]] aio::Task<Result<std::shared_ptr<Connection>>> connection(aio::Deadline deadline);
   [[nodiscard]] const Address& address() const { return options_.address; }
   [[nodiscard]] aio::Clock& clock() { return clock_; }
+  // Where Poller::of() keeps what all queues of this broker are polled with.
+  [[nodiscard]] std::weak_ptr<Poller>& poller() { return poller_; }
   [[nodiscard]] aio::Task<void> close(aio::Deadline deadline);
 
  private:
@@ -69,6 +75,7 @@ class Broker {
   Time again_;                    // not before
   Backoff unreachable_;
   Backoff refused_;
+  std::weak_ptr<Poller> poller_;
 };
 
 }  // namespace sluice::queue::rabbit

@@ -125,7 +125,13 @@ Result<void> Connection::State::take_method(Channel::State& channel, const Metho
     default:
       break;
   }
+  if (channel.end) {
+    return {};  // given up here: what was on its way is dropped
+  }
   if (!channel.turn.held() || channel.answer) {
+    if (channel.listener != nullptr && channel.listener->answered(method)) {
+      return {};
+    }
     return protocol_error(fmt::format("{}, which nobody asked for", method.name()));
   }
   channel.answer = Channel::Answer{.number = method.number(), .arguments = std::string(method.arguments())};

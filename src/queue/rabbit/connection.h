@@ -51,6 +51,9 @@ class ChannelListener {
   virtual void delivered(const amqp_basic_deliver_t&, Content) {}
   virtual void returned(const amqp_basic_return_t&, Content) {}
   virtual void confirmed(std::uint64_t /*tag*/, bool /*multiple*/, bool /*acked*/) {}
+  // A method that no call of the channel waits for. Whether it belongs to something that was sent; otherwise the broker
+  // breaks the protocol and the connection ends.
+  virtual bool answered(const Method&) { return false; }
   virtual void cancelled() {}          // the broker ended the consumer: its queue is gone, or it moved
   virtual void ended(const Error&) {}  // the channel or its connection is closed: nothing comes any more
 };
