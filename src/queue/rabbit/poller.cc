@@ -25,6 +25,9 @@ constexpr Duration refused_each = 50ms;
 constexpr Duration slow = 500ms;
 // RabbitMQ asks a quorum queue's leader for a second and answers 0 and 0 when there is none (rabbit_quorum_queue:stat).
 constexpr Duration leaderless = 950ms;
+// How soon a connection with a new login, which the broker's object hands out from then on, is moved to. Chosen: it
+// looks at the login that often itself.
+constexpr Duration follow_each = 5s;
 // An ask that ends connections is not sent for ever.
 constexpr int connections_max = 2;
 
@@ -90,6 +93,7 @@ class Poller::Lane final : public ChannelListener {
   [[nodiscard]] Result<Counts> judge(const Sent& sent, const amqp_queue_declare_ok_t& counts, Duration took);
   void queue(std::list<Ask*>::iterator before, Ask& ask);
   void send_more();
+  void take_back(std::deque<Sent> sent);  // to be sent again, before all others
   void fail_all(const Error& error);
   void forget(Ask& ask);
   void wake_one();
@@ -101,6 +105,7 @@ class Poller::Lane final : public ChannelListener {
   std::deque<Sent> sent_;    // in order of answers
   Time first_since_;         // the front of sent_ is what the broker works on
   bool opening_ = false;     // by one of those who wait
+  Time follow_at_{};
   std::shared_ptr<Connection> connection_;
   std::unique_ptr<Channel> channel_;
 };
@@ -108,7 +113,7 @@ class Poller::Lane final : public ChannelListener {
 aio::Task<void> Poller::Lane::ask(Ask& ask, aio::Deadline deadline) {
   const Place place(*this, ask);
   while (!ask.answer) {
-    if (!open() && !opening_) {
+    if ((!open() || poller_.clock_.now() >= follow_at_) && !opening_) {
       const Opening turn(*this);
       const Result<void> made = co_await make_channel(deadline);
       if (!made && deadline.passed(poller_.clock_.now())) {
@@ -127,11 +132,16 @@ aio::Task<void> Poller::Lane::ask(Ask& ask, aio::Deadline deadline) {
 }
 
 aio::Task<Result<void>> Poller::Lane::make_channel(aio::Deadline deadline) {
-  channel_.reset();
+  follow_at_ = poller_.clock_.now() + follow_each;
   Result<std::shared_ptr<Connection>> connection = co_await poller_.broker_->connection(deadline);
+  if (open() && (!connection || *connection == connection_)) {
+    co_return Result<void>{};
+  }
   if (!connection) {
     co_return connection.error();
   }
+  take_back(std::exchange(sent_, {}));
+  channel_.reset();
   connection_ = std::move(*connection);
   Result<std::unique_ptr<Channel>> channel = co_await connection_->channel(*this, 0, deadline);
   if (!channel) {
@@ -215,19 +225,23 @@ void Poller::Lane::ended(const Error& why) {
       first.ask->end(error);
     }
   }
-  for (auto sent = lost.rbegin(); sent != lost.rend(); ++sent) {
-    if (sent->ask == nullptr) {
-      continue;
-    }
-    sent->ask->where = Ask::nowhere;
-    sent->ask->connections += refused ? 0 : 1;
-    if (sent->ask->connections >= connections_max) {
-      sent->ask->end(poller_.explain(sent->queue, why));
-    } else {
-      queue(waiting_.begin(), *sent->ask);
+  for (Sent& sent : lost) {
+    if (sent.ask != nullptr && !refused && ++sent.ask->connections >= connections_max) {
+      sent.ask->where = Ask::nowhere;
+      sent.ask->end(poller_.explain(sent.queue, why));
+      sent.ask = nullptr;
     }
   }
+  take_back(std::move(lost));
   wake_one();
+}
+
+void Poller::Lane::take_back(std::deque<Sent> sent) {
+  for (auto one = sent.rbegin(); one != sent.rend(); ++one) {
+    if (one->ask != nullptr) {
+      queue(waiting_.begin(), *one->ask);
+    }
+  }
 }
 
 void Poller::Lane::fail_all(const Error& error) {
