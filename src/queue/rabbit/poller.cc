@@ -19,7 +19,8 @@ using namespace std::chrono_literals;
 // Chosen: 64 declares of 20 us hide a round trip of a millisecond, and are what one refusal makes the broker do again.
 constexpr std::size_t window_max = 64;
 // Chosen: each refusal costs the broker a channel and a line in its log.
-constexpr Duration refused_least = 1s;
+constexpr Duration refused_least = 1s;  // doubled up to
+constexpr Duration refused_most = 8s;   // while the queue stays away
 constexpr Duration refused_each = 50ms;
 // A declare takes 20 us; a queue that makes others wait this long gets a channel where it cannot.
 constexpr Duration slow = 500ms;
@@ -297,8 +298,10 @@ aio::Task<Result<Poller::Counts>> Poller::counts(std::string queue, aio::Deadlin
 }
 
 void Poller::doubt(const std::string& queue, std::optional<Error> refusal) {
-  const Duration wait = std::max(refused_least, refused_each * static_cast<Duration::rep>(doubts_.size()));
-  doubts_[queue] = Doubt{.refusal = std::move(refusal), .again = clock_.now() + wait};
+  Doubt& doubt = doubts_[queue];
+  doubt.wait = refusal ? std::clamp(2 * doubt.wait, refused_least, refused_most) : Duration{0};
+  doubt.again = clock_.now() + std::max(doubt.wait, refused_each * static_cast<Duration::rep>(doubts_.size()));
+  doubt.refusal = std::move(refusal);
 }
 
 Error Poller::explain(const std::string& queue, const Error& refusal) const {

@@ -37,8 +37,8 @@ class Poller {
   Poller& operator=(const Poller&) = delete;
 
   // Both counts as of now. Code::gone: no such queue; denied: login, virtual host, permission, or a queue that is
-  // exclusive to another connection; the text says which. A refusal is remembered: the same queue is asked again a
-  // second later, or so much later that all refused queues together are asked 20 times a second; until then the answer
+  // exclusive to another connection; the text says which. A refusal is remembered: the same queue is asked again 1
+  // to 8 s later, or so much later that all refused queues together are asked 20 times a second; until then the answer
   // is the same again. Cancel-safe.
   [[nodiscard]] aio::Task<Result<Counts>> counts(std::string queue, aio::Deadline deadline);
 
@@ -47,7 +47,8 @@ class Poller {
   struct Ask;
   struct Doubt {
     std::optional<Error> refusal;  // empty: it was only slow
-    Time again;                    // not before
+    Duration wait{0};
+    Time again;  // not before
   };
   void doubt(const std::string& queue, std::optional<Error> refusal);
   [[nodiscard]] Error explain(const std::string& queue, const Error& refusal) const;

@@ -36,6 +36,7 @@ class PollerTest : public testing::Test {
     BrokerOptions options{.address = parse_address("amqp://fake", {}, "/").value()};
     options.heartbeat = Duration{0};
     options.dial = fake_.dial();
+    options.login = [this] { return Result<Login>(login_); };
     return std::make_shared<Broker>(loop_, clock_, random_, std::move(options));
   }
   aio::Task<void> ask_one(std::string queue, Duration patience) {
@@ -62,6 +63,7 @@ class PollerTest : public testing::Test {
   aio::Loop loop_;
   aio::VirtualClock clock_{loop_};
   Random random_{1};
+  Login login_;
   FakeBroker fake_{loop_, clock_};
   std::shared_ptr<Broker> broker_;
   std::shared_ptr<Poller> poller_;
@@ -217,6 +219,21 @@ TEST_F(PollerTest, AsksAgainOnceWhenTheConnectionIsCut) {
     fake_.queues["q5"].ends_connection = false;
     co_await ask(names(10), 5s);
     EXPECT_EQ(answers_["q5"], "5 1");
+  });
+}
+
+TEST_F(PollerTest, MovesToTheConnectionWithANewLoginSoThatTheOldOneCanEnd) {
+  run(10, [&]() -> aio::Task<void> {
+    fake_.queues["q9"].refusal = 404;
+    co_await ask(names(10), 1s);
+    login_.password = "another";
+    for (int second = 0; second < 15; ++second) {
+      co_await ask(names(10), 1s);
+      EXPECT_EQ(answers_["q8"], "8 1");
+      co_await clock_.sleep_for(1s);
+    }
+    EXPECT_EQ(fake_.connections, 2);
+    EXPECT_EQ(fake_.goodbyes, 1);
   });
 }
 

@@ -40,6 +40,7 @@ class FakeBroker {
   bool down = false;                                 // nobody listens
   Duration dial_takes{0};
   int connections = 0;
+  int goodbyes = 0;
   int channels = 0;                   // opened so far
   std::vector<std::string> declared;  // in the order they came, those that were dropped behind a refusal apart
   std::size_t declares = 0;           // those included
@@ -111,7 +112,6 @@ class FakeBroker {
   // False ends the connection.
   aio::Task<bool> take(Peer& peer, std::uint16_t channel, std::string payload) {
     const Method method(read_u32(payload, 0), std::string_view(payload).substr(4));
-    Pool pool;
     switch (method.number()) {
       case AMQP_CONNECTION_START_OK_METHOD: {
         amqp_connection_tune_t tune{.channel_max = 2047, .frame_max = 131072, .heartbeat = 0};
@@ -122,6 +122,12 @@ class FakeBroker {
         amqp_connection_open_ok_t ok{};
         put(peer, 0, AMQP_CONNECTION_OPEN_OK_METHOD, ok);
         break;
+      }
+      case AMQP_CONNECTION_CLOSE_METHOD: {
+        amqp_connection_close_ok_t ok{};
+        put(peer, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, ok);
+        ++goodbyes;
+        co_return false;
       }
       case AMQP_CHANNEL_OPEN_METHOD: {
         ++channels;
@@ -138,8 +144,8 @@ class FakeBroker {
         peer.closing.erase(channel);
         break;
       case AMQP_QUEUE_DECLARE_METHOD: {
-        const auto declare = method.as<amqp_queue_declare_t>(pool);
-        const std::string name(to_view((*declare)->queue));
+        // By hand, since Method::as() reads what brokers send: a ticket, then the name behind its length.
+        const std::string name(method.arguments().substr(3, static_cast<unsigned char>(method.arguments()[2])));
         const bool goes_on = co_await answer(peer, channel, name);
         co_return goes_on;
       }
