@@ -36,7 +36,8 @@ bool loopback(const Address& address) {
   return true;
 }
 
-// Without credentials: guest, which RabbitMQ lets in from its own machine alone.
+// Without credentials: guest, which RabbitMQ lets in from its own machine alone. Without a password, but with a
+// certificate for TLS: that certificate.
 Result<Login> login_of(const pool::RabbitQueue& queue, const Address& address, const std::string& secrets) {
   if (!queue.credentials) {
     if (!loopback(address)) {
@@ -48,6 +49,11 @@ Result<Login> login_of(const pool::RabbitQueue& queue, const Address& address, c
     return Login{};
   }
   const Secret secret(secrets, queue.credentials->secret);
+  const bool certificate = secret.has("tls.crt") || (queue.tls && queue.tls->cert);
+  if (address.tls && certificate && !secret.has("password")) {
+    Result<std::string> user = secret.has("username") ? secret.read("username") : std::string();
+    return user ? Result<Login>(Login{.user = std::move(*user), .password = ""}) : Result<Login>(user.error());
+  }
   Result<std::string> user = secret.read("username");
   Result<std::string> password = secret.read("password");
   if (!user || !password) {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The suite that every queue passes, on a real RabbitMQ: classic and quorum queues."""
+"""The suite that every queue passes, on a real RabbitMQ: classic and quorum queues, and over TLS."""
 
 import os
 import pathlib
@@ -14,11 +14,13 @@ import rabbitmq
 SUITE = pathlib.Path(os.environ.get("SLUICE_BUILD", ROOT / "build/dev")) / "rabbit_conformance"
 
 
-def conformance(box, queue_type):
-    with rabbitmq.Broker(box.path("rabbit"), env=box.env) as broker:
+def conformance(box, queue_type, tls=False):
+    with rabbitmq.Broker(box.path("rabbit"), tls=tls, env=box.env) as broker:
+        where = {"SLUICE_TEST_AMQP": broker.amqp_url}
+        if tls:
+            where = {"SLUICE_TEST_AMQP": broker.tls_url, "SLUICE_TEST_CA": str(broker.certificates.ca)}
         ran = subprocess.run([SUITE, "--gtest_brief=1"], capture_output=True, text=True, timeout=300,
-                             env={**box.env, "SLUICE_TEST_AMQP": broker.amqp_url,
-                                  "SLUICE_TEST_QUEUE_TYPE": queue_type})
+                             env={**box.env, **where, "SLUICE_TEST_QUEUE_TYPE": queue_type})
         equal(ran.returncode, 0, f"{queue_type} queues\n{ran.stdout}\n{ran.stderr}")
 
 
@@ -30,6 +32,11 @@ def _(box):
 @test("a quorum queue does what every queue does")
 def _(box):
     conformance(box, "quorum")
+
+
+@test("over TLS a queue does the same")
+def _(box):
+    conformance(box, "classic", tls=True)
 
 
 main()

@@ -5,6 +5,7 @@
     made.ca                    # what a client trusts
     made.server                # for localhost and 127.0.0.1
     made.wrong_name            # signed by the same authority, for another name
+    made.wrong_ip              # the same, for another address and localhost alone among names
     made.expired               # for localhost, out of date since yesterday
     made.client                # a client's, signed by the same authority
     made.other_ca, made.stranger  # an authority nobody trusts, and a client certificate of it
@@ -32,6 +33,7 @@ class Certificates:
         self.ca = self._authority("ca", "sluice test authority").cert
         self.server = self._signed("server", "ca", "/CN=localhost", f"subjectAltName={HERE}")
         self.wrong_name = self._signed("wrong-name", "ca", "/CN=elsewhere.test", "subjectAltName=DNS:elsewhere.test")
+        self.wrong_ip = self._signed("wrong-ip", "ca", "/CN=localhost", "subjectAltName=DNS:localhost,IP:192.0.2.1")
         self.expired = self._signed("expired", "ca", "/CN=localhost", f"subjectAltName={HERE}", days=-1)
         self.client = self._signed("client", "ca", "/CN=sluice-client", "extendedKeyUsage=clientAuth")
         self.other_ca = self._authority("other-ca", "another authority").cert

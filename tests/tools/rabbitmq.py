@@ -47,7 +47,7 @@ class Broker(Management):
 
     `conf` adds lines to rabbitmq.conf or replaces them ("default_user" is also whom the management helpers log in as);
     `plugins` are enabled beside management and prometheus; `env` is the environment, by default this process's own.
-    `tls` is True or what certificates.py calls a pair: "server", "wrong_name", "expired".
+    `tls` is True or what certificates.py calls a pair: "server", "wrong_name", "wrong_ip", "expired".
     """
 
     def __init__(self, folder, version="3.10", tls=False, management=True, conf=None, plugins=(), env=None):
@@ -152,10 +152,15 @@ class Broker(Management):
     # The rest
 
     def serve(self, name):
-        """Which certificate it shows, from its next start on: "server", "wrong_name" or "expired"."""
+        """Which certificate it shows, from its next start on: "server", "wrong_name", "wrong_ip" or "expired"."""
         pair = getattr(self.certificates, name)
         shutil.copy(pair.cert, self.folder / "tls/serving.pem")
         shutil.copy(pair.key, self.folder / "tls/serving.key")
+
+    def show(self, name):
+        """As serve(), from the next connection on."""
+        self.serve(name)
+        self.ctl("eval", "ssl:clear_pem_cache().")
 
     def ctl(self, *arguments, timeout=60):
         """The output of rabbitmqctl: alarms, exact counts, what the management API cannot do. Takes a second or two."""

@@ -13,6 +13,8 @@ namespace {
 
 // A broker that answers again is found again within 5 s.
 constexpr Backoff::Options unreachable_backoff{.base = 100ms, .cap = 3s};
+// Nothing counts these tries; each costs both sides a TLS handshake.
+constexpr Backoff::Options unusable_backoff{.base = 1s, .cap = 30s};
 // Wrong passwords at this rate lock no account, and a right one is taken within 5 min.
 constexpr Backoff::Options refused_backoff{.base = 10s, .cap = 5min};
 constexpr Duration login_age_max = 5s;  // chosen: within the 10 s that a rotated login may take; two small files
@@ -28,6 +30,7 @@ Broker::Broker(aio::Loop& loop, aio::Clock& clock, Random& random, BrokerOptions
       resolver_(loop, clock),
       making_(clock),
       unreachable_(unreachable_backoff),
+      unusable_(unusable_backoff),
       refused_(refused_backoff) {}
 
 Broker::~Broker() = default;
@@ -51,6 +54,7 @@ aio::Task<Result<std::shared_ptr<Connection>>> Broker::connection(aio::Deadline 
 }
 
 aio::Task<Result<std::shared_ptr<Connection>>> Broker::make(aio::Deadline deadline) {
+  login_sent_ = false;
   const Result<Login> login = options_.login();
   Result<std::unique_ptr<Connection>> made = Error{Code::denied, login ? "" : login.error().what};
   if (login) {
@@ -63,12 +67,14 @@ aio::Task<Result<std::shared_ptr<Connection>>> Broker::make(aio::Deadline deadli
     look_again_ = clock_.now() + login_age_max;
     failure_.reset();
     unreachable_.reset();
+    unusable_.reset();
     refused_.reset();
     co_return connection_;
   }
-  const bool refused = made.error().code == Code::denied || made.error().code == Code::invalid;
+  const bool lasting = made.error().code == Code::denied || made.error().code == Code::invalid;
+  Backoff& backoff = !lasting ? unreachable_ : login_sent_ ? refused_ : unusable_;
   failure_ = made.error().in(options_.address.text());
-  again_ = clock_.now() + (refused ? refused_ : unreachable_).next(random_);
+  again_ = clock_.now() + backoff.next(random_);
   co_return *failure_;
 }
 
@@ -78,7 +84,7 @@ aio::Task<Result<std::unique_ptr<Connection>>> Broker::try_nodes(Login login, ai
     const Node node = options_.address.nodes[i];
     const aio::Deadline share = deadline.share(clock_.now(), options_.address.nodes.size() - i);
     made = co_await try_node(node, login, share);
-    if (!made && made.error().code == Code::denied) {
+    if (!made && made.error().code == Code::denied && login_sent_) {
       break;  // the nodes of a cluster know the same users; asking them all only counts as more wrong passwords
     }
   }
@@ -118,6 +124,8 @@ aio::Task<void> Broker::follow_login(aio::Deadline deadline) {
 }
 
 aio::Task<Result<std::unique_ptr<Connection>>> Broker::try_node(Node node, Login login, aio::Deadline deadline) {
+  login_sent_ = false;
+  Secured secured = Secured::no;
   aio::Task<Result<std::unique_ptr<aio::Stream>>> dialling =
       options_.dial ? options_.dial(node, deadline)
                     : aio::dial(loop_, clock_, resolver_, node.host, node.port, deadline);
@@ -137,11 +145,19 @@ aio::Task<Result<std::unique_ptr<Connection>>> Broker::try_node(Node node, Login
     const std::string name = tls->server_name.empty() ? node.host : tls->server_name;
     stream = co_await aio::tls_connect(clock_, std::move(*stream), *context, name, deadline);
     if (!stream) {
-      co_return stream.error();
+      const bool plain = stream.error().code == Code::invalid;
+      co_return plain
+          ? Error{Code::invalid, stream.error().what + "; for a port without TLS the url begins with amqp://"}
+          : stream.error();
     }
+    secured = tls->cert_pem.empty() ? Secured::tls : Secured::tls_with_certificate;
   }
-  ConnectionOptions options{
-      .vhost = options_.address.vhost, .name = options_.purpose, .heartbeat = options_.heartbeat, .limits = {}};
+  login_sent_ = true;
+  ConnectionOptions options{.vhost = options_.address.vhost,
+                            .name = options_.purpose,
+                            .heartbeat = options_.heartbeat,
+                            .limits = {},
+                            .secured = secured};
   Result<std::unique_ptr<Connection>> made =
       co_await Connection::open(loop_, clock_, std::move(*stream), std::move(options), std::move(login), deadline);
   co_return made;

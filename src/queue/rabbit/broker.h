@@ -43,9 +43,10 @@ class Broker {
   Broker& operator=(const Broker&) = delete;
 
   // The connection that lives, or a new one. Whoever asks while one is being made gets that one, and whoever asks soon
-  // after a failure gets that failure again: a broker that is down is dialled every 100 ms to 3 s, one that refuses the
-  // login every 10 s to 5 min, so that no account is locked by retries. The error says where and what. Users ask again
-  // each time and move when the answer is another connection than theirs.
+  // after a failure gets that failure again: a broker that is down is dialled every 100 ms to 3 s, one whose
+  // certificate or protocol is no good every 1 to 30 s, one that refuses the login every 10 s to 5 min, so that no
+  // account is locked by retries. The error says where and what. Users ask again each time and move when the answer is
+  // another connection than theirs.
   [[nodiscard]] aio::Task<Result<std::shared_ptr<Connection>>> connection(aio::Deadline deadline);
   [[nodiscard]] const Address& address() const { return options_.address; }
   [[nodiscard]] aio::Clock& clock() { return clock_; }
@@ -73,7 +74,9 @@ class Broker {
   aio::Mutex making_;
   std::optional<Error> failure_;  // of the last try
   Time again_;                    // not before
+  bool login_sent_ = false;       // in the last try: what was refused may be the login
   Backoff unreachable_;
+  Backoff unusable_;
   Backoff refused_;
   std::weak_ptr<Poller> poller_;
 };

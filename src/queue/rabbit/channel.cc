@@ -75,7 +75,7 @@ Result<void> Connection::State::take_control(const Method& method) {
       if (!alarm) {
         return alarm.error();
       }
-      blocked = to_view((*alarm)->reason).substr(0, 300);
+      blocked = plain(to_view((*alarm)->reason));
       blocked = blocked.empty() ? "no reason given" : blocked;
       progress.notify();
       return {};

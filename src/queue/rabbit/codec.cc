@@ -77,6 +77,12 @@ Result<void> check_arguments(const Method& method) {
 
 }  // namespace
 
+std::string plain(std::string_view text, std::size_t most) {
+  std::string out(text.substr(0, most));
+  std::ranges::replace_if(out, [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text.size() > most ? out + "..." : out;
+}
+
 std::string Method::name() const {
   const char* known = ::amqp_method_name(number_);
   return known != nullptr ? known : fmt::format("method {:#x}", number_);

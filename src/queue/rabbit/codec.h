@@ -22,6 +22,9 @@ namespace sluice::queue::rabbit {
   return {static_cast<const char*>(bytes.bytes), bytes.len};
 }
 
+// A text of the broker for people: its first bytes, on one line, with a "?" for all that is not printable ASCII.
+[[nodiscard]] std::string plain(std::string_view text, std::size_t most = 300);
+
 // Memory of what was decoded; everything decoded with it is gone when it is.
 class Pool {
  public:

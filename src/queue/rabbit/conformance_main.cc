@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // rabbit_conformance: the suite that every queue passes, against a real RabbitMQ whose address is in the environment:
-// SLUICE_TEST_AMQP (amqp://127.0.0.1:5672) and SLUICE_TEST_QUEUE_TYPE (classic or quorum). tests/integration starts
-// both.
+// SLUICE_TEST_AMQP (amqp://127.0.0.1:5672), SLUICE_TEST_CA (for amqps, a file) and SLUICE_TEST_QUEUE_TYPE (classic or
+// quorum). tests/integration starts both.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 
 #include "queue/conformance.h"
 #include "queue/rabbit/receiver.h"
@@ -122,7 +124,11 @@ class RabbitRig final : public conformance::Rig {
   static bool quorum() { return variable("SLUICE_TEST_QUEUE_TYPE", "classic") == "quorum"; }
   std::shared_ptr<Broker> broker() {
     const Result<Address> address = parse_address(variable("SLUICE_TEST_AMQP", "amqp://127.0.0.1:5672"), {}, "/");
-    return std::make_shared<Broker>(loop_, clock_, random_, BrokerOptions{.address = address.value()});
+    return std::make_shared<Broker>(loop_, clock_, random_, BrokerOptions{.address = address.value(), .tls = tls});
+  }
+  static Result<aio::TlsOptions> tls() {
+    std::ifstream ca(variable("SLUICE_TEST_CA", ""));
+    return aio::TlsOptions{.ca_pem = std::string(std::istreambuf_iterator<char>(ca), {})};
   }
   aio::Task<void> declare_one(Channel& channel, std::string name, Arguments arguments, aio::Deadline deadline) {
     amqp_queue_declare_t declare{};

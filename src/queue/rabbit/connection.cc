@@ -15,6 +15,7 @@ namespace sluice::queue::rabbit {
 namespace {
 
 constexpr std::size_t read_bytes = 64U << 10U;
+constexpr Duration last_words_wait = std::chrono::seconds{1};  // chosen: what was sent before the cut is here by then
 constexpr std::string_view closed_by_peer = "the broker closed the connection";
 
 // Two heartbeats without a byte and the peer is taken for dead (section 4.2.7).
@@ -51,10 +52,10 @@ class ClientProperties {
   std::array<amqp_table_entry_t, 3> entries_{};
 };
 
-bool offers_plain(std::string_view mechanisms) {
+bool offers(std::string_view mechanisms, std::string_view wanted) {
   while (!mechanisms.empty()) {
     const std::size_t blank = std::min(mechanisms.find(' '), mechanisms.size());
-    if (mechanisms.substr(0, blank) == "PLAIN") {
+    if (mechanisms.substr(0, blank) == wanted) {
       return true;
     }
     mechanisms.remove_prefix(std::min(blank + 1, mechanisms.size()));
@@ -62,10 +63,47 @@ bool offers_plain(std::string_view mechanisms) {
   return false;
 }
 
+// How to log in (RFC 4422). A client's certificate is the login only of who has no password.
+struct Sasl {
+  const char* mechanism;
+  std::string response;
+};
+Result<Sasl> choose_sasl(std::string_view mechanisms, const Login& login, Secured secured) {
+  if (login.password.empty() && secured == Secured::tls_with_certificate) {
+    if (!offers(mechanisms, "EXTERNAL")) {
+      return Error{
+          Code::denied,
+          fmt::format("there is no password, and the broker takes no certificate as a login: it offers {}, not "
+                      "EXTERNAL; add a password, or enable its plugin rabbitmq_auth_mechanism_ssl",
+                      plain(mechanisms, 100))};
+    }
+    return Sasl{.mechanism = "EXTERNAL", .response = login.user};
+  }
+  if (!offers(mechanisms, "PLAIN")) {
+    return Error{Code::denied, fmt::format("the broker takes no user name and password: it offers {}, not PLAIN",
+                                           plain(mechanisms, 100))};
+  }
+  std::string response;
+  response += '\0';
+  response += login.user;
+  response += '\0';
+  response += login.password;
+  return Sasl{.mechanism = "PLAIN", .response = std::move(response)};
+}
+
+// A stream that ends before the broker has said anything says nothing of itself either.
+Error no_start(Error error, Secured secured) {
+  if (error.what == closed_by_peer) {
+    error.what += secured == Secured::no ? " without a word: this may be a port for TLS (amqps://), or no RabbitMQ"
+                                         : " without a word: this may be no RabbitMQ";
+  }
+  return error;
+}
+
 }  // namespace
 
 Error refusal(std::uint16_t code, std::string_view text) {
-  std::string what = fmt::format("{} (AMQP {})", text.substr(0, 300), code);
+  std::string what = fmt::format("{} (AMQP {})", plain(text), code);
   switch (code) {
     case 404:
       return {Code::gone, std::move(what)};
@@ -158,6 +196,12 @@ aio::Task<void> Connection::State::write(std::shared_ptr<State> state) {
     const aio::Deadline deadline = silence(state->clock, state->options.heartbeat);
     const Result<void> done = co_await state->stream->write_all(chunk, deadline);
     if (!done) {
+      // Why the broker closed is often what it said last, and that is still to be read.
+      const aio::Deadline last_words = state->clock.in(last_words_wait);
+      while (!state->end && !last_words.passed(state->clock.now())) {
+        const aio::Wake why = co_await state->progress.wait(last_words);
+        (void)why;
+      }
       state->finish(done.error());
       break;
     }
@@ -188,7 +232,7 @@ aio::Task<Result<void>> Connection::State::shake_hands(std::shared_ptr<State> st
   state->out.append("AMQP\x00\x00\x09\x01", 8);
   const Result<Channel::Answer> start = co_await control.call(0, nullptr, AMQP_CONNECTION_START_METHOD, deadline);
   if (!start) {
-    co_return start.error();
+    co_return no_start(start.error(), state->options.secured);
   }
   const auto offer = start->as<amqp_connection_start_t>(pool);
   if (!offer) {
@@ -198,26 +242,23 @@ aio::Task<Result<void>> Connection::State::shake_hands(std::shared_ptr<State> st
     co_return Error{Code::invalid, fmt::format("the broker speaks AMQP {}.{}, sluice 0.9.1", (*offer)->version_major,
                                                (*offer)->version_minor)};
   }
-  if (!offers_plain(to_view((*offer)->mechanisms))) {
-    co_return Error{Code::denied, "the broker takes no user name and password (SASL PLAIN)"};
+  const Result<Sasl> sasl = choose_sasl(to_view((*offer)->mechanisms), login, state->options.secured);
+  if (!sasl) {
+    co_return sasl.error();
   }
   ClientProperties properties(state->options.name);
-  std::string response;
-  response += '\0';
-  response += login.user;
-  response += '\0';
-  response += login.password;
   amqp_connection_start_ok_t start_ok{.client_properties = properties.table(),
-                                      .mechanism = ::amqp_cstring_bytes("PLAIN"),
-                                      .response = to_bytes(response),
+                                      .mechanism = ::amqp_cstring_bytes(sasl->mechanism),
+                                      .response = to_bytes(sasl->response),
                                       .locale = ::amqp_cstring_bytes("en_US")};
   const Result<Channel::Answer> tune =
       co_await control.call(AMQP_CONNECTION_START_OK_METHOD, &start_ok, AMQP_CONNECTION_TUNE_METHOD, deadline);
   if (!tune) {
     // A broker of before the capability, or one in a hurry, just closes.
     co_return tune.error().what == closed_by_peer
-        ? Error{Code::denied, "the broker closed the connection at the login: wrong user name or password"}
-        : tune.error().in(fmt::format("login of user {}", login.user));
+        ? Error{Code::denied, "the broker closed the connection at the login: wrong user name, password or certificate"}
+        : tune.error().in(sasl->mechanism == std::string_view("PLAIN") ? fmt::format("login of user {}", login.user)
+                                                                       : "login by certificate");
   }
   const auto terms = tune->as<amqp_connection_tune_t>(pool);
   if (!terms) {

@@ -24,15 +24,19 @@ namespace sluice::queue::rabbit {
 
 struct Login {
   std::string user = "guest";
-  std::string password = "guest";
+  std::string password = "guest";  // empty: the client's certificate is the login, where the stream has shown one
   friend bool operator==(const Login&, const Login&) = default;
 };
+
+// What the stream under a connection is.
+enum class Secured { no, tls, tls_with_certificate };
 
 struct ConnectionOptions {
   std::string vhost = "/";
   std::string name = "sluice";                    // shown by the broker's tools: what this connection is for
   Duration heartbeat = std::chrono::seconds{20};  // proposed; a shorter one of the broker wins. 0: none
   FrameLimits limits;
+  Secured secured = Secured::no;
   std::size_t out_max = 4U << 20U;  // bytes that wait to be written; more wait in room()
 };
 

@@ -61,6 +61,17 @@ Result<std::optional<Frame>> first_frame(std::string_view bytes, const FrameLimi
   if (bytes.size() < 8 && std::string_view("AMQP").starts_with(bytes.substr(0, 4))) {
     return std::optional<Frame>();
   }
+  constexpr std::string_view tls_alert = "\x15\x03";  // of any version (RFC 8446, 5.1)
+  constexpr std::string_view http = "HTTP";
+  if ((tls_alert.starts_with(bytes) && bytes != tls_alert) || (http.starts_with(bytes) && bytes != http)) {
+    return std::optional<Frame>();
+  }
+  if (bytes.starts_with(tls_alert)) {
+    return broken("this port speaks TLS, for which the url begins with amqps://");
+  }
+  if (bytes.starts_with(http)) {
+    return broken("this port speaks HTTP");
+  }
   if (!known(type)) {
     return broken(fmt::format("a frame of type {}", type));
   }

@@ -117,7 +117,7 @@ void RabbitPublisher::returned(const amqp_basic_return_t& why, Content content) 
   const amqp_basic_properties_t& properties = content.properties;
   if ((properties._flags & AMQP_BASIC_MESSAGE_ID_FLAG) != 0) {
     not_routed_[std::string(to_view(properties.message_id))] =
-        fmt::format("no queue takes it: {} (AMQP {})", to_view(why.reply_text).substr(0, 200), why.reply_code);
+        fmt::format("no queue takes it: {} (AMQP {})", plain(to_view(why.reply_text)), why.reply_code);
   }
 }
 
