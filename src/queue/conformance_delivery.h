@@ -150,6 +150,30 @@ TEST_P(QueueConformance, ADeadReceiverGivesBackEachMessageWithItsOwnCause) {
   });
 }
 
+TEST_P(QueueConformance, AMessageThatIsHandledAloneIsTheOnlyOneItsDeathCountsFor) {
+  run([](Rig& rig) -> Task<void> {
+    co_await put(rig, std::vector<std::string>{"a", "b", "c", "killer"});
+    std::unique_ptr<Receiver> receiver = co_await opened(rig, "w0");
+    std::vector<Delivery> got = co_await take(rig, *receiver, 2);
+    const Deadline deadline = rig.clock().in(patience);
+    const Result<void> back = co_await receiver->requeue(got[1].tag, deadline);
+    EXPECT_TRUE(back);
+    const Result<void> alone = co_await receiver->alone(got[0].tag, deadline);
+    EXPECT_TRUE(alone) << (alone ? "" : alone.error().what);
+    co_await begin(rig, *receiver, got[0].tag);
+    rig.kill(std::move(receiver));
+    const std::unique_ptr<Receiver> next = co_await opened(rig, "w1");
+    const std::vector<Delivery> again = co_await take(rig, *next, 4);
+    EXPECT_EQ(again.size(), 4U);
+    for (const Delivery& one : again) {
+      const bool killer = one.message.id == got[0].message.id;
+      EXPECT_EQ(one.attempts, killer ? 1U : 0U) << one.message.id;
+      EXPECT_EQ(one.cause == Cause::crash, killer) << one.message.id << ": " << word(one.cause);
+    }
+    co_await close(rig, *next);
+  });
+}
+
 TEST_P(QueueConformance, AttemptsAddUpOverCrashesAndRetries) {
   run([](Rig& rig) -> Task<void> {
     co_await put(rig, std::vector<std::string>{"a"});

@@ -11,4 +11,8 @@ aio::Task<std::vector<Result<void>>> Receiver::ack_all(std::vector<Tag> tags, ai
   co_return answers;
 }
 
+aio::Task<Result<void>> Receiver::alone(Tag, aio::Deadline) {
+  co_return Result<void>{};
+}
+
 }  // namespace sluice::queue

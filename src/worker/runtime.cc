@@ -277,6 +277,11 @@ void Runtime::start_suspect() {
   const auto next = std::ranges::min_element(suspects_, {}, &Job::attempt);
   std::shared_ptr<Job> suspect = std::move(*next);
   suspects_.erase(next);
+  if (receiver_.counts_what_it_holds() && !suspects_.empty()) {
+    return_suspects();
+    suspects_.push_back(std::move(suspect));
+    return;  // until they are gone
+  }
   alone_ = true;
   start(std::move(suspect), true);
 }
@@ -294,6 +299,11 @@ void Runtime::start(std::shared_ptr<Job> job, bool handle) {
 
 aio::Task<void> Runtime::work(std::shared_ptr<Job> job, bool handle) {
   JobEnd end;
+  if (alone_ && handle && receiver_.counts_what_it_holds()) {
+    const aio::Deadline deadline = clock_.in(call_timeout);
+    const Result<void> alone = co_await receiver_.alone(job->delivery().tag, deadline);
+    handle = alone.has_value();
+  }
   if (handle) {
     end = co_await job->run();
   } else {

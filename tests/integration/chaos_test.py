@@ -108,7 +108,7 @@ def _(box):
     runs = parse(path.read_text())
     equal(judge(published, runs), [], "what the ledger says")
     assert watch.samples > 20 and 0 < watch.most <= workers_max, (watch.samples, watch.most)
-    left = box.sluice("work", "--queue", "orders.db", "--simulate", "0ms", "--idle-exit", "500ms", "-o", "json", exit=0)
+    left = box.sluice("work", "--queue", box.queue("orders"), "--simulate", "0ms", "--idle-exit", "500ms", "-o", "json", exit=0)
     equal(left.json[-1]["done"], 0, "messages left in the queue")
     twice = len(runs) - len(published)
     print(f"{messages} messages, {killed} workers and {killed_scalers} scalers killed, {twice} begun again, all with a "

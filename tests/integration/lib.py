@@ -28,6 +28,9 @@ library only:
   waited for.
 - What is of use without a test as well is in tests/tools, and can be imported once this is: brokers, fault proxies,
   the judge of a run.
+- Each test runs on every queue of `run_on(...)`, usually on "local" alone: the same test, in the same words, on
+  "classic" and "quorum" queues of a real RabbitMQ that is started for it. `box.queue()` and `box.pool()` name such a
+  queue; `box.broker` is the RabbitMQ.
 - `scaled(quick, full)` is `full` when SLUICE_SOAK=1 (`make soak`), else `quick`: the counts of the long tests.
 - `main()` runs the tests in order, or those whose name contains a word of the command line, prints a line each and at
   the end exactly `N passed, N failed`; exit 1 if one failed or there were none. With SLUICE_RESULTS=DIR the counts
@@ -57,6 +60,17 @@ SOAK = os.environ.get("SLUICE_SOAK") == "1"
 MARK = "SLUICE_TEST_BOX"  # in the environment of all a box starts; what they start inherits it
 
 _tests = []
+_kinds = ["local"]
+_broker = None  # of RabbitMQ, shared by the tests of a script
+
+
+def run_on(*kinds, only=None):
+    """Has every test of the script run on these kinds of queue; `only`: those whose name contains one of these."""
+    _kinds[:] = kinds
+    _only[:] = only or []
+
+
+_only = []
 
 
 def scaled(quick, full):
@@ -157,7 +171,9 @@ class Process:
 class Box:
     """The world of one test: a folder, an environment, and the processes started in it."""
 
-    def __init__(self):
+    def __init__(self, kind="local"):
+        self.kind = kind  # of queue
+        self._declared = set()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="sluice-test-"))
         self.mark = uuid.uuid4().hex
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("SLUICE_")}
@@ -180,18 +196,53 @@ class Box:
     def read(self, name):
         return (self.dir / name).read_text()
 
+    @property
+    def broker(self):
+        """The RabbitMQ of this script, started for whoever asks first."""
+        global _broker
+        if _broker is None:
+            import rabbitmq
+            folder = tempfile.mkdtemp(prefix="sluice-rabbit-")
+            _broker = rabbitmq.Broker(folder, os.environ.get("SLUICE_TEST_RABBITMQ", "3.10"))
+            _broker.start()
+        return _broker
+
+    def queue_of(self, name):
+        """The pool's `queue` block for a queue of this box."""
+        if self.kind == "local":
+            return {"local": {"path": f"{name}.db"}}
+        return {"rabbitmq": {"url": self.broker.amqp_url, "queue": f"{name}-{self.mark[:8]}",
+                             "declare": {"type": self.kind}}}
+
+    def queue(self, name="q", **more):
+        """What --queue takes for a queue of this box, which is there afterwards; `more` is deadLetter and retry."""
+        text = json.dumps({"queue": self.queue_of(name), **more})
+        self._declare(name, "--queue", text)
+        return text
+
+    def _declare(self, name, flag, value):
+        if self.kind != "local" and name not in self._declared:
+            self._declared.add(name)
+            self.sluice("publish", flag, value, "--declare", input="", exit=0)
+
     def pool(self, name="orders", file=None, namespace="default", **spec):
         """Writes FILE (default NAME.yaml) and returns its path. A local queue NAME.db, a threshold policy and one place
         for a worker that simulates are filled in where `spec` is silent; `workers` is merged key by key. JSON is YAML.
         """
         workers = {"max": 1, "run": {"command": ["sluice", "work", "--simulate", "10ms"]}}
         workers.update(spec.pop("workers", {}))
-        whole = {"queue": {"local": {"path": f"{name}.db"}}, "policy": {"threshold": {"messages": 1, "every": "1s"}}}
+        whole = {"policy": {"threshold": {"messages": 1, "every": "1s"}}}
         whole.update(spec)
+        own_queue = "queue" not in whole
+        if own_queue:
+            whole["queue"] = self.queue_of(name)
         whole["workers"] = workers
         pool = {"apiVersion": "sluice.dev/v1alpha1", "kind": "WorkerPool",
                 "metadata": {"name": name, "namespace": namespace}, "spec": whole}
-        return self.write(file or f"{name}.yaml", json.dumps(pool, indent=1) + "\n")
+        path = self.write(file or f"{name}.yaml", json.dumps(pool, indent=1) + "\n")
+        if own_queue:
+            self._declare(name, "-f", path)
+        return path
 
     def start(self, argv, env=None, stdin=subprocess.DEVNULL, cwd=None):
         """Starts a program and returns at once. `env` is added to the box's."""
@@ -270,9 +321,10 @@ class Box:
             print(f"--- {' '.join(process.argv)} ({state})\n{process.out()[-2000:]}{process.err()[-4000:]}")
 
 
-def _run_one(name, function):
+def _run_one(name, function, kind):
     begin = time.monotonic()
-    box = Box()
+    box = Box(kind)
+    name = name if kind == "local" else f"{name} [{kind}]"
     failure = None
     try:
         function(box)
@@ -314,10 +366,16 @@ def main():
         print(f"no binary at {BIN}: build it, or name it in SLUICE_BIN")
         report(suite, 0, 1)
         sys.exit(1)
-    chosen = [(n, f) for n, f in _tests if not words or any(w in n for w in words)]
+    chosen = [(n, f, kind) for kind in _kinds for n, f in _tests
+              if all(not some or any(w in n for w in some) for some in (words, _only))]
     if not chosen:
         print("no test has such a name" if words else "no test is registered")
-    passed = sum(_run_one(name, function) for name, function in chosen)
+    try:
+        passed = sum(_run_one(*one) for one in chosen)
+    finally:
+        if _broker is not None:
+            _broker.close()
+            shutil.rmtree(_broker.folder, ignore_errors=True)
     failed = len(chosen) - passed
     report(suite, passed, failed)
     sys.exit(0 if chosen and failed == 0 else 1)

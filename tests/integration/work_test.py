@@ -10,8 +10,11 @@ import time
 
 from lib import contains, equal, main, scaled, test, wait_until
 
-QUEUE = {"queue": {"local": {"path": "q.db"}}, "deadLetter": {"after": 5}, "retry": {"delays": ["10ms"]}}
-QUICK = ["--queue", json.dumps(QUEUE)]  # retries come at once
+
+
+def quick(box):
+    """A queue whose retries come at once."""
+    return ["--queue", box.queue(deadLetter={"after": 5}, retry={"delays": ["10ms"]})]
 
 
 def outcomes(lines):
@@ -19,12 +22,12 @@ def outcomes(lines):
 
 
 def work(box, *args, **options):
-    return box.sluice("work", *QUICK, "--idle-exit", "300ms", "-o", "json", *args, **options)
+    return box.sluice("work", *quick(box), "--idle-exit", "300ms", "-o", "json", *args, **options)
 
 
 @test("each settled message is a line, the last line sums up")
 def _(box):
-    box.sluice("publish", *QUICK, "--count", 3, "--run", "r", exit=0)
+    box.sluice("publish", *quick(box), "--count", 3, "--run", "r", exit=0)
     *messages, summary = work(box, "--simulate", "20ms", exit=0).json
     equal(sorted(line["id"] for line in messages), ["r-1", "r-2", "r-3"], "ids")
     for line in messages:
@@ -39,7 +42,7 @@ def _(box):
 def _(box):
     box.write("handle", '#!/bin/sh\nread body\n[ "$body" = later ] && [ "$SLUICE_MESSAGE_ATTEMPT" -lt 3 ] && exit 75\n'
                         '[ "$body" = bad ] && { echo "this order is bad" >&2; exit 9; }\nexit 0\n', mode=0o755)
-    box.sluice("publish", *QUICK, "--run", "r", input="later\nbad\ngood\n", exit=0)
+    box.sluice("publish", *quick(box), "--run", "r", input="later\nbad\ngood\n", exit=0)
     lines = work(box, "--exec", "./handle", exit=0).json
     equal(outcomes(lines), {"done": 2, "retry": 2, "failed": 4, "dead_lettered": 1}, "outcomes")
     dead = next(line for line in lines if line.get("outcome") == "dead_lettered")
@@ -52,7 +55,7 @@ def crash_test(box, concurrency):
                         'echo "$body" >> done.txt\n', mode=0o755)
     bodies = [f"job{n}" for n in range(10)]
     bodies[4] = "poison"
-    box.sluice("publish", *QUICK, "--run", "r", input="\n".join(bodies) + "\n", exit=0)
+    box.sluice("publish", *quick(box), "--run", "r", input="\n".join(bodies) + "\n", exit=0)
     lines = []
     for _ in range(20):  # somebody starts it again whenever it dies
         ended = work(box, "--exec", "./handle", "--concurrency", concurrency)
@@ -82,8 +85,8 @@ def _(box):
 def _(box):
     seconds = scaled(9, 90)
     box.write("handle", f"#!/bin/sh\necho begun >> log.txt\nsleep {seconds}\necho ended >> log.txt\n", mode=0o755)
-    box.sluice("publish", *QUICK, "--count", 1, exit=0)
-    worker = box.start_sluice("work", *QUICK, "--exec", "./handle", "--grace", "120s", "-o", "json")
+    box.sluice("publish", *quick(box), "--count", 1, exit=0)
+    worker = box.start_sluice("work", *quick(box), "--exec", "./handle", "--grace", "120s", "-o", "json")
     wait_until(lambda: box.path("log.txt").exists(), what="the handler to begin", timeout=20)
     time.sleep(seconds / 2)  # not a wait for something: the signal comes in the middle
     worker.signal(signal.SIGTERM)
@@ -97,9 +100,9 @@ def _(box):
 
 @test("a second SIGTERM puts the message back at once, and it is not an attempt")
 def _(box):
-    box.sluice("publish", *QUICK, "--count", 1, exit=0)
+    box.sluice("publish", *quick(box), "--count", 1, exit=0)
     box.write("handle", "#!/bin/sh\necho begun >> log.txt\nsleep 60\n", mode=0o755)
-    worker = box.start_sluice("work", *QUICK, "--exec", "./handle", "-o", "json")
+    worker = box.start_sluice("work", *quick(box), "--exec", "./handle", "-o", "json")
     wait_until(lambda: box.path("log.txt").exists(), what="the handler to begin", timeout=20)
     worker.signal(signal.SIGTERM)
     wait_until(lambda: "draining" in worker.err(), what="the worker to drain")
@@ -119,9 +122,9 @@ def _(box):
     box.write("handle", '#!/bin/sh\nsleep 0.0$(($$ % 10))\necho "$SLUICE_MESSAGE_ID" >> ledger.txt\n', mode=0o755)
     published, lines = set(), []
     for n in range(rounds):
-        box.sluice("publish", *QUICK, "--count", 6, "--run", f"r{n}", exit=0)
+        box.sluice("publish", *quick(box), "--count", 6, "--run", f"r{n}", exit=0)
         published |= {f"r{n}-{i}" for i in range(1, 7)}
-        worker = box.start_sluice("work", *QUICK, "--exec", "./handle", "--concurrency", 3, "-o", "json")
+        worker = box.start_sluice("work", *quick(box), "--exec", "./handle", "--concurrency", 3, "-o", "json")
         wait_until(lambda: "consuming" in worker.err(), what="the worker to consume", timeout=20)
         time.sleep(rng.uniform(0, 0.25))  # the random instant
         worker.signal(signal.SIGTERM)
@@ -142,7 +145,7 @@ def _(box):
 
 @test("a handler that cannot be started ends the worker and burns no attempt")
 def _(box):
-    box.sluice("publish", *QUICK, "--count", 1, exit=0)
+    box.sluice("publish", *quick(box), "--count", 1, exit=0)
     box.write("noexec", "#!/bin/sh\nexit 0\n")
     for handler, says in [("./absent", "absent"), ("./noexec", "noexec")]:
         done = work(box, "--exec", handler, exit=1)
@@ -169,21 +172,21 @@ def _(box):
 
 @test("what is wrong with the flags is said, and no message taken")
 def _(box):
-    box.sluice("publish", *QUICK, "--count", 1, exit=0)
+    box.sluice("publish", *quick(box), "--count", 1, exit=0)
     for args, says in [([], "--exec PROGRAM, --http URL or --simulate"),
                        (["--simulate", "1s", "--exec", "x"], "one is enough"),
                        (["--simulate", "1s", "--", "x"], "arguments of --exec"), (["--http", "ftp://x"], "http"),
                        (["--simulate", "1"], "a duration"), (["--simulate", "1s", "--concurrency", "0"], "1 to 1000"),
                        (["--simulate", "1s", "--idle-exit", "soon"], "never")]:
-        contains(box.sluice("work", *QUICK, *args, exit=2).err, says)
+        contains(box.sluice("work", *quick(box), *args, exit=2).err, says)
     equal(work(box, "--simulate", "0ms", exit=0).json[0]["attempt"], 1, "attempt")
 
 
 @test("standard descriptors that are closed, a bad TZ and no HOME are survived")
 def _(box):
-    box.sluice("publish", *QUICK, "--count", 2, exit=0)
+    box.sluice("publish", *quick(box), "--count", 2, exit=0)
     box.write("handle", "#!/bin/sh\ncat > body.txt\necho out\necho err >&2\n", mode=0o755)
-    queue = json.dumps(QUEUE).replace('"', '\\"')
+    queue = quick(box)[1].replace('"', '\\"')
     box.run(["/bin/sh", "-c", f'"$SLUICE_BIN" work --queue "{queue}" --exec ./handle --idle-exit 300ms <&- >&- 2>&-'],
             env={"TZ": "No/Such/Zone", "HOME": "", "LANG": "tr_TR.UTF-8"}, exit=0)
     assert os.path.getsize(box.path("body.txt")) > 0

@@ -220,9 +220,7 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
       arrived_.pop_front();
       Held& held = held_.at(tag);
       if (held.redelivered && !held.told.delivery_count) {
-        const Cause cause = cause_of(held);
-        const std::uint32_t attempts = held.told.attempts + 1;
-        const Result<void> counted = co_await pass_on(tag, options_.queue, attempts, cause, "", deadline);
+        const Result<void> counted = co_await put_back(tag, deadline);
         if (!counted && find(tag) != nullptr) {
           const Result<std::uint64_t> back = send_requeue(tag);
           co_return back ? counted.error() : back.error();
@@ -266,6 +264,41 @@ aio::Task<Result<void>> RabbitReceiver::begin(Tag tag, aio::Deadline) {
   }
   held->begun = true;
   co_return Result<void>{};
+}
+
+aio::Task<Result<void>> RabbitReceiver::put_back(Tag tag, aio::Deadline deadline) {
+  const Held& held = held_.at(tag);
+  const std::uint32_t uncounted = held.redelivered && !held.told.delivery_count ? 1 : 0;
+  const Cause told = held.redelivered ? cause_of(held) : held.told.cause;
+  const Cause cause = told == Cause::none ? Cause::requeued : told;
+  const std::uint32_t attempts = attempts_of(held) + uncounted;
+  const Result<void> done = co_await pass_on(tag, options_.queue, attempts, cause, "", deadline);
+  co_return done;
+}
+
+aio::Task<Result<void>> RabbitReceiver::alone(Tag tag, aio::Deadline deadline) {
+  if (find(tag) == nullptr) {
+    co_return unknown_tag();
+  }
+  if (!cancelled_ && !unsubscribed_ && !moving_) {
+    const Result<void> stopped = co_await unsubscribe(deadline);
+    if (!stopped) {
+      co_return stopped;
+    }
+    unsubscribed_ = true;
+  }
+  while (!arrived_.empty()) {
+    const Tag other = arrived_.front();
+    arrived_.pop_front();
+    const Result<void> back = co_await put_back(other, deadline);
+    if (!back) {
+      if (find(other) != nullptr) {
+        arrived_.push_front(other);
+      }
+      co_return back;
+    }
+  }
+  co_return find(tag) != nullptr ? Result<void>{} : Result<void>(unknown_tag());
 }
 
 void RabbitReceiver::finished(Tag tag) {

@@ -41,6 +41,8 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   aio::Task<Result<void>> open(aio::Deadline deadline) override;
   aio::Task<Result<std::vector<Delivery>>> receive(std::size_t max, aio::Deadline deadline) override;
   aio::Task<Result<void>> begin(Tag tag, aio::Deadline deadline) override;
+  [[nodiscard]] bool counts_what_it_holds() const override { return true; }
+  aio::Task<Result<void>> alone(Tag tag, aio::Deadline deadline) override;
   void finished(Tag tag) override;
   aio::Task<Result<void>> ack(Tag tag, aio::Deadline deadline) override;
   aio::Task<std::vector<Result<void>>> ack_all(std::vector<Tag> tags, aio::Deadline deadline) override;
@@ -83,6 +85,8 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   [[nodiscard]] Held* find(Tag tag);
   void forget(std::unordered_map<Tag, Held>::iterator held);
   [[nodiscard]] std::string where() const;
+  // One that nobody was given, with the attempts and the cause it would have been given with.
+  [[nodiscard]] aio::Task<Result<void>> put_back(Tag tag, aio::Deadline deadline);
   // Publishes it again to `key` with this count and cause, and acknowledges it here once that is confirmed.
   [[nodiscard]] aio::Task<Result<void>> pass_on(Tag tag, std::string key, std::uint32_t attempts, Cause cause,
                                                 std::string why, aio::Deadline deadline);
