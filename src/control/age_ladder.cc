@@ -12,6 +12,9 @@ std::optional<model::OldestAge> AgeLadder::estimate(const model::Reading& ready)
   if (marks_.empty()) {
     return std::nullopt;
   }
+  if (estimated_at_ < ready.observed_at) {
+    return std::nullopt;  // published messages that are not counted yet would make the oldest look older
+  }
   // First in, first out: the oldest waiting message is number published_n - ready.n + 1. It came after the last mark
   // that had not seen it yet.
   const std::int64_t oldest = marks_.back().published_n - ready.n;
@@ -28,6 +31,7 @@ std::optional<model::OldestAge> AgeLadder::estimate(const model::Reading& ready)
 }
 
 std::optional<model::OldestAge> AgeLadder::climb(const model::Sample& sample) {
+  estimated_at_ = sample.published_n ? sample.published_n->observed_at : Time::min();
   if (sample.published_n && (marks_.empty() || marks_.back().published_n != sample.published_n->n)) {
     if (!marks_.empty() && sample.published_n->n < marks_.back().published_n) {
       marks_.clear();  // the counter began anew: the broker restarted

@@ -23,6 +23,7 @@ class AgeLadder {
   [[nodiscard]] std::optional<model::OldestAge> estimate(const model::Reading& ready) const;
 
   std::deque<Mark> marks_;               // cumulative publishes over time, thinned to marks_max
+  Time estimated_at_ = Time::min();      // of the published count
   std::optional<Time> not_empty_since_;  // no reading since then said 0
   bool told_before_ = false;             // the source knows ages: when it is silent, only redelivered messages wait
 };

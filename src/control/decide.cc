@@ -106,6 +106,10 @@ void clamp_bounds(Draft& d) {
   if (d.wanted < workers.min) {
     d.clamp("min", workers.min, fmt::format("workers.min is {}", workers.min));
   }
+  if (const std::int64_t served = d.seen.queue.workers_max.value_or(d.wanted); d.growth() > 0 && d.wanted > served) {
+    d.clamp("queue", std::max(served, d.useful),
+            fmt::format("the queue serves {} at a time, a single active consumer", policy::workers(served)));
+  }
   // Every worker that is not gone holds a slot, also one that drains or cannot start.
   const std::int64_t room = std::max<std::int64_t>(0, workers.max - d.seen.live());
   if (d.growth() > room) {

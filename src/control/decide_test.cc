@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/decide.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace sluice::control {
@@ -91,6 +92,20 @@ TEST(Decide, MinAndMaxClampWithTheirReasons) {
   const Step step = decide(spec, {}, seen_of({.ready = 500, .in_flight = 4, .busy = 4}));
   EXPECT_EQ(step.decision.workers, 6);
   EXPECT_EQ(step.decision.clamps, (std::vector<model::Clamp>{{"max", 504, 6}}));
+}
+
+TEST(Decide, AQueueThatServesOneConsumerGetsOneWorker) {
+  Observation seen = seen_of({.ready = 500});
+  seen.queue.workers_max = 1;
+  const Step first = decide(per_worker_spec(1), {}, seen);
+  EXPECT_EQ(first.decision.workers, 1);
+  EXPECT_EQ(first.decision.clamps.front(), (model::Clamp{"queue", 500, 1}));
+  EXPECT_THAT(first.decision.reason, testing::HasSubstr("serves 1 worker at a time, a single active consumer"));
+  seen = seen_of({.ready = 500, .busy = 3});
+  seen.queue.workers_max = 1;
+  const Step later = decide(per_worker_spec(1), {}, seen);
+  EXPECT_EQ(later.decision.workers, 3) << "nobody is sent away";
+  EXPECT_EQ(later.decision.change, 0);
 }
 
 TEST(Decide, AWorkerThatDrainsOrCannotStartStillHoldsItsSlot) {

@@ -109,6 +109,10 @@ void Observer::see_queue(Observation& out, Time now, const Result<model::Sample>
   if (sample->ready && !out.queue.ready && sample->ready->n >= 0) {
     out.queue.error = fmt::format("the last reading is {} old", humane_duration(now - sample->ready->observed_at));
   }
+  if (!out.queue.error && !sample->missing.empty()) {
+    out.queue.error = line_of(sample->missing);
+  }
+  out.queue.workers_max = sample->workers_max;
   if (const auto age = ages_.climb(*sample); age && now - age->observed_at <= stale_after_) {
     out.queue.oldest_age = model::SeenAge{std::max<std::int64_t>(0, to_ms(age->age)), age->kind,
                                           std::max<std::int64_t>(0, to_ms(now - age->observed_at))};

@@ -112,6 +112,17 @@ TEST(StartTable, CountsFailedStartsOnceAndForgivesAfterASuccess) {
   EXPECT_EQ(table.seen(t0 + 2s).ready_ms_ago, 2000);
 }
 
+TEST(Observer, SaysWhyAPartOfAReadingIsMissingAndDecidesByTheRest) {
+  Observer observer(spec());
+  model::Sample sample = sample_of(7, t0);
+  sample.missing = "management http://rabbit:15672: status 500";
+  sample.workers_max = 1;
+  const auto seen = observer.observe(t0, model::FleetView{.observed_at = t0}, sample);
+  EXPECT_EQ(seen.queue.ready->n, 7);
+  EXPECT_EQ(seen.queue.error, "management http://rabbit:15672: status 500");
+  EXPECT_EQ(seen.queue.workers_max, 1);
+}
+
 TEST(AgeLadder, TakesTheBestRungThereIs) {
   AgeLadder ladder;
   model::Sample sample = sample_of(2, t0);
@@ -130,6 +141,15 @@ TEST(AgeLadder, EstimatesFromCumulativeCounts) {
       EXPECT_EQ(age->kind, model::AgeKind::estimate);
       EXPECT_EQ(age->age, i * 1s);
     }
+  }
+}
+
+TEST(AgeLadder, EstimatesNothingFromACountThatIsOlderThanTheBacklog) {
+  AgeLadder ladder;
+  for (int i = 0; i <= 30; ++i) {
+    model::Sample sample = sample_of(5, t0 + i * 1s);
+    sample.published_n = model::Reading{100 + i, t0 + i * 1s - 10s};
+    EXPECT_EQ(ladder.climb(sample)->kind, model::AgeKind::bound);
   }
 }
 

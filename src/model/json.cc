@@ -85,6 +85,9 @@ void queue_json(std::string& out, const SeenQueue& queue) {
   }
   field(out, "published_n", queue.published_n);
   field(out, "acked_n", queue.acked_n);
+  if (queue.workers_max) {
+    field(out, "workers_max", *queue.workers_max);
+  }
   field(out, "error", queue.error);
   out += '}';
 }

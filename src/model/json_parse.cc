@@ -65,6 +65,7 @@ void read_queue(JsonReader& in, SeenQueue& out) {
   }
   count(in, "published_n", out.published_n);
   count(in, "acked_n", out.acked_n);
+  in.integer("workers_max", out.workers_max);
   in.text("error", out.error);
   in.end();
 }

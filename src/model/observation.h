@@ -30,7 +30,8 @@ struct SeenQueue {
   std::optional<SeenCount> ready, in_flight, total, delayed, dead, consumers;
   std::optional<SeenAge> oldest_age;
   std::optional<SeenCount> published_n, acked_n;
-  std::optional<std::string> error;  // why the last reading failed
+  std::optional<std::int64_t> workers_max;  // the queue serves no more; in the journal where it is so
+  std::optional<std::string> error;         // why the last reading failed, or why a part of it is unknown
   friend bool operator==(const SeenQueue&, const SeenQueue&) = default;
 };
 

@@ -5,6 +5,7 @@
 // empty queue.
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "base/time.h"
 
@@ -42,6 +43,9 @@ struct Sample {
   std::optional<OldestAge> oldest_age;  // of the oldest ready message never delivered before; 0: the queue is empty
   std::optional<Reading> published_n;   // cumulative
   std::optional<Reading> acked_n;       // cumulative
+  // More workers than this get nothing from the queue, whatever waits; empty: it has no such limit.
+  std::optional<std::int64_t> workers_max;
+  std::string missing;  // why a value that was asked for is unknown; empty: nothing is missing
 };
 
 }  // namespace sluice::model
