@@ -98,6 +98,20 @@ TEST(ThresholdPolicy, AnAgeThatIsOnlyABoundCountsWhileNobodyConsumes) {
   EXPECT_EQ(propose(options, seen).sentence, "a message has waited up to 90 s, longer than 60 s");
 }
 
+TEST(ThresholdPolicy, HoldsWhileTheAgeIsOlderThanTheLastStart) {
+  const ThresholdOptions options{.messages = 20, .age = 60s};
+  Observation seen = seen_of({.ready = 3, .age_s = 90, .busy = 1});
+  seen.queue.oldest_age->age_ms = 12'000;
+  seen.starts.last_ms_ago = 11'000;
+  EXPECT_EQ(propose(options, seen).sentence,
+            "a message has waited 90 s, longer than 60 s; the reading is older than the last start");
+  seen.starts.last_ms_ago = 13'000;
+  EXPECT_EQ(propose(options, seen).word, model::Word::grow);
+  seen.queue.ready->n = 21;
+  seen.starts.last_ms_ago = 11'000;
+  EXPECT_EQ(propose(options, seen).word, model::Word::grow) << "the count is of now";
+}
+
 TEST(ThresholdPolicy, HoldsWhileTheReadingIsOlderThanTheLastStart) {
   const ThresholdOptions options{.messages = 20};
   Observation seen = seen_of({.ready = 37, .busy = 1});

@@ -117,7 +117,9 @@ Proposal propose(const ThresholdOptions& options, const Observation& seen) {
     out.sentence = who_is_starting(seen);
     return out;
   }
-  if (seen.queue.ready && older_than_last_start(*seen.queue.ready, seen.starts)) {
+  // What an age is taken from may be older than the count, and the last worker may have that message by now.
+  const bool old_age = !messages.fires && older_than_last_start({0, seen.queue.oldest_age->age_ms}, seen.starts);
+  if (old_age || (seen.queue.ready && older_than_last_start(*seen.queue.ready, seen.starts))) {
     out.sentence += "; the reading is older than the last start";
     return out;
   }
