@@ -1,12 +1,83 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "queue/rabbit/source.h"
 
+#include <fmt/core.h>
+
 #include <utility>
 
 namespace sluice::queue::rabbit {
+namespace {
 
-RabbitSource::RabbitSource(const std::shared_ptr<Broker>& broker, std::string queue)
-    : poller_(Poller::of(broker)), queue_(std::move(queue)) {}
+using namespace std::chrono_literals;
+
+// Two rounds of RabbitMQ's statistics and a little.
+constexpr Duration standstill_after = 12s;
+constexpr std::int64_t standstill_readings = 2;
+// Timestamps are whole seconds, and what is read may be 10 s newer than it is taken to be.
+constexpr std::chrono::milliseconds ahead_max = 15s;
+// An older message than this is rather a publisher that counts in another unit or sets 0.
+constexpr std::chrono::milliseconds age_max = std::chrono::hours{24 * 365};
+
+}  // namespace
+
+bool Standstill::watch(const Management::Told& told, std::int64_t ready, Time now) {
+  if (last_ != told.statistics || told.statistics.ready == ready) {
+    last_ = told.statistics;
+    agreed_at_ = now;
+    agreed_reading_ = told.reading;
+  }
+  return now - agreed_at_ > standstill_after && told.reading - agreed_reading_ >= standstill_readings;
+}
+
+std::optional<model::OldestAge> head_age(const Management::Told& told, std::string& missing) {
+  if (!told.statistics.head_timestamp_s) {
+    return std::nullopt;
+  }
+  // In whole seconds first: a count up to 2^53 fits, in nanoseconds it would not.
+  const std::int64_t read_s = to_ms(told.observed_wall.time_since_epoch()) / 1000;
+  const std::chrono::seconds age{read_s - *told.statistics.head_timestamp_s};
+  if (age < -ahead_max || age > age_max) {
+    if (missing.empty()) {
+      missing =
+          age < -ahead_max
+              ? "head_message_timestamp: in the future; the publishers' clock and the one here differ, or they do "
+                "not count in seconds"
+              : "head_message_timestamp: more than a year ago";
+    }
+    return std::nullopt;
+  }
+  return model::OldestAge{std::max<Duration>(age, 0s), model::AgeKind::exact, told.observed_at};
+}
+
+RabbitSource::RabbitSource(const std::shared_ptr<Broker>& broker, std::string queue,
+                           std::shared_ptr<Management> management)
+    : broker_(broker), poller_(Poller::of(broker)), queue_(std::move(queue)), management_(std::move(management)) {}
+
+void RabbitSource::add(model::Sample& sample, const Management::Answer& answer) {
+  sample.missing = answer.missing;
+  if (!answer.told) {
+    return;
+  }
+  const Management::Told& told = *answer.told;
+  if (told.statistics.single_active_consumer) {
+    sample.workers_max = 1;
+  }
+  if (standstill_.watch(told, sample.ready->n, sample.ready->observed_at)) {
+    if (sample.missing.empty()) {
+      sample.missing = "the statistics have stood still while the queue has not; in flight and age are unknown";
+    }
+    return;
+  }
+  const auto reading = [&told](std::optional<std::int64_t> n) {
+    return n ? std::optional(model::Reading{*n, told.observed_at}) : std::nullopt;
+  };
+  sample.in_flight = reading(told.statistics.in_flight);
+  sample.published_n = reading(told.statistics.published_n);
+  sample.acked_n = reading(told.statistics.acked_n);
+  if (sample.ready->n > 0) {  // what was in front some seconds ago is gone when nothing waits now
+    sample.oldest_age = head_age(told, sample.missing);
+  }
+}
 
 aio::Task<Result<model::Sample>> RabbitSource::sample(aio::Deadline deadline) {
   const Result<Poller::Counts> counts = co_await poller_->counts(queue_, deadline);
@@ -16,6 +87,21 @@ aio::Task<Result<model::Sample>> RabbitSource::sample(aio::Deadline deadline) {
   model::Sample out;
   out.ready = model::Reading{counts->ready, counts->at};
   out.consumers = model::Reading{counts->consumers, counts->at};
+  if (!management_) {
+    co_return out;
+  }
+  const Management::Answer answer = co_await management_->about(queue_, deadline);
+  const std::string where = fmt::format("queue {} on {}", queue_, broker_->address().text());
+  if (answer.told && answer.told->statistics.type == "stream") {
+    co_return Error{Code::invalid,
+                    where + ": a stream; reading it takes nothing from it, so its length is no backlog to scale by"};
+  }
+  // A queue that is down answers a declare with 0.
+  const std::string state = answer.told ? answer.told->statistics.state : "";
+  if ((state == "down" || state == "crashed" || state == "minority" || state == "stopped") && counts->ready == 0) {
+    co_return Error{Code::retry, fmt::format("{}: the broker says that the queue is {}", where, state)};
+  }
+  add(out, answer);
   co_return out;
 }
 
