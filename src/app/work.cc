@@ -120,6 +120,9 @@ Result<worker::RuntimeOptions> runtime_options(Context& context, const Args& arg
   options.grace = args.duration("grace").value_or(options.grace);
   options.dead_letter_after = static_cast<std::uint32_t>(target.spec.dead_letter.after);
   options.retry_delays = target.spec.retry.delays;
+  if (const auto* const rabbit = std::get_if<pool::RabbitQueue>(&target.spec.queue)) {
+    options.body_max = static_cast<std::size_t>(rabbit->max_body.n);
+  }
   return options;
 }
 

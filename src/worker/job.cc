@@ -67,7 +67,12 @@ bool Job::hopeless() const {
   // After "ack unknown" the handler had succeeded: it is run again, and fails on its own account if at all.
   const bool used_up = delivery_.attempts >= context_.options.dead_letter_after &&
                        delivery_.cause != queue::Cause::ack_unknown && delivery_.cause != queue::Cause::none;
-  return used_up || delivery_.message.body.size() > context_.options.body_max;
+  return used_up || too_large();
+}
+
+bool Job::too_large() const {
+  const bool not_kept = delivery_.cause == queue::Cause::too_large && delivery_.message.body.empty();
+  return not_kept || delivery_.message.body.size() > context_.options.body_max;
 }
 
 bool Job::ours() const {
@@ -131,9 +136,11 @@ aio::Task<JobEnd> Job::give_back() {
 }
 
 aio::Task<JobEnd> Job::run() {
-  if (delivery_.message.body.size() > context_.options.body_max) {
-    const std::string why = "the body has " + std::to_string(delivery_.message.body.size()) + " bytes, more than " +
-                            std::to_string(context_.options.body_max);
+  if (too_large()) {
+    const std::size_t size = delivery_.message.body.size();
+    const std::string why = size == 0 ? "the body is larger than the queue's maxBody"
+                                      : "the body has " + std::to_string(size) + " bytes, more than " +
+                                            std::to_string(context_.options.body_max);
     const JobEnd end = co_await settle(bury(queue::Cause::too_large, why));
     co_return end;
   }

@@ -62,6 +62,8 @@ class Job {
   [[nodiscard]] bool suspect() const;
   // To be given up without another run: it crashed its workers too often, or is too large.
   [[nodiscard]] bool hopeless() const;
+  // Its body is, so that it goes to the dead letters unread; the broker may not even have kept it.
+  [[nodiscard]] bool too_large() const;
 
   // Runs the handler and settles. Call one of these two, once.
   aio::Task<JobEnd> run();

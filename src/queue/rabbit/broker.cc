@@ -78,6 +78,19 @@ aio::Task<Result<std::shared_ptr<Connection>>> Broker::make(aio::Deadline deadli
   co_return *failure_;
 }
 
+aio::Task<Result<std::unique_ptr<Connection>>> Broker::separate(aio::Deadline deadline) {
+  const std::optional<aio::Mutex::Hold> alone = co_await making_.lock(deadline);
+  if (!alone) {
+    co_return Error{Code::retry, fmt::format("{}: not connected in time", options_.address.text())};
+  }
+  const Result<Login> login = options_.login();
+  if (!login) {
+    co_return login.error();
+  }
+  Result<std::unique_ptr<Connection>> made = co_await try_nodes(*login, deadline);
+  co_return made;
+}
+
 aio::Task<Result<std::unique_ptr<Connection>>> Broker::try_nodes(Login login, aio::Deadline deadline) {
   Result<std::unique_ptr<Connection>> made = Error{Code::retry, "no node"};
   for (std::size_t i = 0; i < options_.address.nodes.size() && !made; ++i) {

@@ -48,8 +48,12 @@ class Broker {
   // account is locked by retries. The error says where and what. Users ask again each time and move when the answer is
   // another connection than theirs.
   [[nodiscard]] aio::Task<Result<std::shared_ptr<Connection>>> connection(aio::Deadline deadline);
+  // One more, not shared and not kept: whoever asked owns it.
+  [[nodiscard]] aio::Task<Result<std::unique_ptr<Connection>>> separate(aio::Deadline deadline);
   [[nodiscard]] const Address& address() const { return options_.address; }
   [[nodiscard]] aio::Clock& clock() { return clock_; }
+  [[nodiscard]] aio::Loop& loop() { return loop_; }
+  [[nodiscard]] Random& random() { return random_; }
   // Where Poller::of() keeps what all queues of this broker are polled with.
   [[nodiscard]] std::weak_ptr<Poller>& poller() { return poller_; }
   [[nodiscard]] aio::Task<void> close(aio::Deadline deadline);

@@ -11,6 +11,9 @@ namespace sluice::queue::rabbit {
 
 namespace {
 
+// Of what a header announces, before any of it has come.
+constexpr std::uint64_t reserved_max = 1U << 20U;
+
 Error protocol_error(std::string_view why) {
   return Error{Code::invalid, fmt::format("the broker breaks the protocol: {}", why)};
 }
@@ -149,7 +152,7 @@ void Connection::State::close_channel(Channel::State& channel, const amqp_channe
 }
 
 Result<void> Connection::State::take_head(Channel::State& channel, const Frame& frame) {
-  if (!channel.arriving || channel.arriving->pool) {
+  if (!channel.arriving || channel.arriving->properties != nullptr) {
     return protocol_error("a content header that no method announced");
   }
   Arriving& arriving = *channel.arriving;
@@ -162,13 +165,28 @@ Result<void> Connection::State::take_head(Channel::State& channel, const Frame& 
   arriving.size = head->body_size;
   arriving.too_large = head->body_size > channel.body_max;
   if (!arriving.too_large) {
-    arriving.body.reserve(arriving.size);
+    arriving.body.reserve(std::min(arriving.size, reserved_max));
+  }
+  if (arriving.too_large && arriving.number == AMQP_BASIC_DELIVER_METHOD) {
+    return announce(channel);
   }
   return arriving.size == 0 ? deliver(channel) : Result<void>{};
 }
 
+Result<void> Connection::State::announce(Channel::State& channel) {
+  Arriving& arriving = *channel.arriving;
+  Pool arguments;
+  const auto deliver = Method(arriving.number, arriving.arguments).as<amqp_basic_deliver_t>(arguments);
+  if (deliver && channel.listener != nullptr) {
+    ChannelListener::Content content{
+        .pool = std::move(arriving.pool), .properties = *arriving.properties, .body = {}, .body_size = arriving.size};
+    arriving.sink = channel.listener->too_large(**deliver, std::move(content));
+  }
+  return deliver ? Result<void>{} : Result<void>(deliver.error());
+}
+
 Result<void> Connection::State::take_body(Channel::State& channel, std::string_view bytes) {
-  if (!channel.arriving || !channel.arriving->pool) {
+  if (!channel.arriving || channel.arriving->properties == nullptr) {
     return protocol_error("content that no header announced");
   }
   Arriving& arriving = *channel.arriving;
@@ -178,6 +196,9 @@ Result<void> Connection::State::take_body(Channel::State& channel, std::string_v
   }
   if (!arriving.too_large) {
     arriving.body += bytes;
+  } else if (arriving.sink) {
+    arriving.sink->piece(bytes);
+    full = arriving.sink->full() ? arriving.sink : full;
   }
   return arriving.come == arriving.size ? deliver(channel) : Result<void>{};
 }
@@ -190,8 +211,10 @@ Result<void> Connection::State::deliver(Channel::State& channel) {
   ChannelListener::Content content{.pool = std::move(arriving.pool),
                                    .properties = *arriving.properties,
                                    .body = std::move(arriving.body),
-                                   .body_size = arriving.size,
-                                   .too_large = arriving.too_large};
+                                   .body_size = arriving.size};
+  if (arriving.number == AMQP_BASIC_DELIVER_METHOD && arriving.too_large) {
+    return {};  // it was announced
+  }
   if (arriving.number == AMQP_BASIC_DELIVER_METHOD) {
     const auto deliver = method.as<amqp_basic_deliver_t>(arguments);
     if (deliver && channel.listener != nullptr) {
@@ -212,6 +235,9 @@ void Channel::State::finish(const Error& why) {
   }
   end = why;
   answered.notify();
+  if (arriving && arriving->sink) {
+    arriving->sink->cut(why);
+  }
   if (listener != nullptr) {
     listener->ended(why);
   }
@@ -316,21 +342,41 @@ Result<std::uint64_t> Channel::publish(std::string_view exchange, std::string_vi
   if (state_->end) {
     return *state_->end;
   }
+  Result<std::uint64_t> position = begin_publish(exchange, key, mandatory, properties, body.size());
+  if (position) {
+    position = publish_piece(body);
+  }
+  return position;
+}
+
+Result<std::uint64_t> Channel::begin_publish(std::string_view exchange, std::string_view key, bool mandatory,
+                                             const amqp_basic_properties_t& properties, std::uint64_t size) {
+  if (state_->end) {
+    return *state_->end;
+  }
   Connection::State& connection = *state_->connection;
+  const std::uint32_t frame_max = connection.options.limits.frame_max;
   const std::size_t begin = connection.out.size();
   amqp_basic_publish_t publish{.ticket = 0,
                                .exchange = to_bytes(exchange),
                                .routing_key = to_bytes(key),
                                .mandatory = mandatory ? 1 : 0,
                                .immediate = 0};
-  append_method(connection.out, state_->number, AMQP_BASIC_PUBLISH_METHOD, &publish,
-                connection.options.limits.frame_max);
-  const Result<void> content =
-      append_content(connection.out, state_->number, properties, body, connection.options.limits.frame_max);
-  if (!content) {
+  append_method(connection.out, state_->number, AMQP_BASIC_PUBLISH_METHOD, &publish, frame_max);
+  const Result<void> head = append_head(connection.out, state_->number, properties, size, frame_max);
+  if (!head) {
     connection.out.resize(begin);  // nothing of it was sent
-    return content.error();
+    return head.error();
   }
+  return connection.sent();
+}
+
+Result<std::uint64_t> Channel::publish_piece(std::string_view bytes) {
+  if (state_->end) {
+    return *state_->end;
+  }
+  Connection::State& connection = *state_->connection;
+  append_body(connection.out, state_->number, bytes, connection.options.limits.frame_max);
   return connection.sent();
 }
 

@@ -131,11 +131,11 @@ Result<ContentHead> decode_head(const Frame& frame, Pool& pool) {
                      .properties = static_cast<const amqp_basic_properties_t*>(decoded)};
 }
 
-Result<void> append_content(std::string& out, std::uint16_t channel, amqp_basic_properties_t properties,
-                            std::string_view body, std::uint32_t frame_max) {
+Result<void> append_head(std::string& out, std::uint16_t channel, amqp_basic_properties_t properties,
+                         std::uint64_t body_size, std::uint32_t frame_max) {
   const std::size_t begin = open_frame(out, FrameType::header, channel);
   append_number(out, std::uint32_t{basic_class} << 16U);  // class, and a weight that is always 0
-  append_number(out, std::uint64_t{body.size()});
+  append_number(out, body_size);
   const std::size_t most = frame_max - frame_extra_bytes - head_fixed_bytes;
   const int size = encode_into(
       out, most, [&](amqp_bytes_t room) { return ::amqp_encode_properties(basic_class, &properties, room); });
@@ -146,11 +146,23 @@ Result<void> append_content(std::string& out, std::uint16_t channel, amqp_basic_
         fmt::format("the message's headers do not fit into the {} bytes that the broker takes for them", most)};
   }
   close_frame(out, begin);
-  const std::size_t piece = frame_max - frame_extra_bytes;
-  for (std::size_t at = 0; at < body.size(); at += piece) {
-    append_frame(out, FrameType::body, channel, body.substr(at, piece));
-  }
   return {};
+}
+
+void append_body(std::string& out, std::uint16_t channel, std::string_view bytes, std::uint32_t frame_max) {
+  const std::size_t piece = frame_max - frame_extra_bytes;
+  for (std::size_t at = 0; at < bytes.size(); at += piece) {
+    append_frame(out, FrameType::body, channel, bytes.substr(at, piece));
+  }
+}
+
+Result<void> append_content(std::string& out, std::uint16_t channel, amqp_basic_properties_t properties,
+                            std::string_view body, std::uint32_t frame_max) {
+  const Result<void> head = append_head(out, channel, properties, body.size(), frame_max);
+  if (head) {
+    append_body(out, channel, body, frame_max);
+  }
+  return head;
 }
 
 }  // namespace sluice::queue::rabbit

@@ -75,7 +75,13 @@ struct ContentHead {
 };
 // Of a frame of FrameType::header; valid as long as the pool. Code::invalid as for Method::as().
 [[nodiscard]] Result<ContentHead> decode_head(const Frame& frame, Pool& pool);
-// Appends the header frame and the body frames of a message. Code::invalid when its properties do not fit into a frame.
+// Appends the header frame of a message whose body has `size` bytes. Code::invalid when its properties do not fit into
+// a frame; then nothing is appended.
+[[nodiscard]] Result<void> append_head(std::string& out, std::uint16_t channel, amqp_basic_properties_t properties,
+                                       std::uint64_t size, std::uint32_t frame_max);
+// Appends some of its body, in as many frames as that takes.
+void append_body(std::string& out, std::uint16_t channel, std::string_view bytes, std::uint32_t frame_max);
+// Both.
 [[nodiscard]] Result<void> append_content(std::string& out, std::uint16_t channel, amqp_basic_properties_t properties,
                                           std::string_view body, std::uint32_t frame_max);
 

@@ -175,6 +175,9 @@ aio::Task<void> Connection::State::read(std::shared_ptr<State> state) {
       }
     }
     bytes.erase(0, std::exchange(used, 0));
+    if (const std::shared_ptr<ContentSink> full = std::exchange(state->full, nullptr)) {
+      co_await full->room();
+    }
   }
 }
 

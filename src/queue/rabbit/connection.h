@@ -40,6 +40,20 @@ struct ConnectionOptions {
   std::size_t out_max = 4U << 20U;  // bytes that wait to be written; more wait in room()
 };
 
+// Takes the body of a message that is too large to be kept, as it comes. Called on the loop.
+class ContentSink {
+ public:
+  virtual ~ContentSink() = default;
+  // The pieces are together as long as was announced.
+  virtual void piece(std::string_view bytes) = 0;
+  // While it is, the connection is not read; room() returns when it is not any more, which it sees to itself:
+  // everything else on the connection waits for that.
+  [[nodiscard]] virtual bool full() const = 0;
+  [[nodiscard]] virtual aio::Task<void> room() = 0;
+  // There will be no more, and it was not all.
+  virtual void cut(const Error& why) = 0;
+};
+
 // What came for a channel beside the answers to its own calls. Called on the loop, in the order of arrival; must not
 // destroy the channel.
 class ChannelListener {
@@ -48,10 +62,12 @@ class ChannelListener {
   struct Content {
     std::unique_ptr<Pool> pool;  // what the properties lie in
     const amqp_basic_properties_t& properties;
-    std::string body;         // empty when too large
+    std::string body;         // empty when larger than Channel's body_max: then it was dropped while it came
     std::uint64_t body_size;  // as the broker announced it
-    bool too_large = false;   // larger than Channel's body_max: it was dropped while it came
   };
+  // Instead of delivered(), when the body is larger than body_max and before any of it comes: it goes into the sink,
+  // or, without one, nowhere.
+  virtual std::shared_ptr<ContentSink> too_large(const amqp_basic_deliver_t&, Content) { return nullptr; }
   virtual void delivered(const amqp_basic_deliver_t&, Content) {}
   virtual void returned(const amqp_basic_return_t&, Content) {}
   virtual void confirmed(std::uint64_t /*tag*/, bool /*multiple*/, bool /*acked*/) {}
@@ -119,6 +135,10 @@ class Channel {
   // basic.publish with its content, whole or not at all.
   [[nodiscard]] Result<std::uint64_t> publish(std::string_view exchange, std::string_view key, bool mandatory,
                                               const amqp_basic_properties_t& properties, std::string_view body);
+  // The same with a body of `size` bytes, which publish_piece() then brings, and nothing else is sent meanwhile.
+  [[nodiscard]] Result<std::uint64_t> begin_publish(std::string_view exchange, std::string_view key, bool mandatory,
+                                                    const amqp_basic_properties_t& properties, std::uint64_t size);
+  [[nodiscard]] Result<std::uint64_t> publish_piece(std::string_view bytes);
   // Returns when everything up to `position` was handed to the kernel, which sends it even if this process dies.
   [[nodiscard]] aio::Task<Result<void>> written(std::uint64_t position, aio::Deadline deadline);
   // Waits while more bytes wait to be written than the connection keeps, or the broker is blocked.

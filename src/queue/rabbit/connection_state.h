@@ -20,6 +20,7 @@ struct Arriving {
   std::uint64_t size = 0;
   std::uint64_t come = 0;
   bool too_large = false;
+  std::shared_ptr<ContentSink> sink;  // where it goes then
   std::string body;
 };
 
@@ -57,6 +58,7 @@ struct Connection::State : std::enable_shared_from_this<Connection::State> {
   [[nodiscard]] Result<void> take_head(Channel::State& channel, const Frame& frame);
   [[nodiscard]] Result<void> take_body(Channel::State& channel, std::string_view bytes);
   [[nodiscard]] Result<void> deliver(Channel::State& channel);
+  [[nodiscard]] Result<void> announce(Channel::State& channel);
   void close_channel(Channel::State& channel, const amqp_channel_close_t& close);
   // Lets the writer go on; returns the position of the last byte.
   std::uint64_t sent();
@@ -76,6 +78,7 @@ struct Connection::State : std::enable_shared_from_this<Connection::State> {
   int tasks = 0;        // read() and write(), while they run
   std::shared_ptr<Channel::State> control;  // channel 0
   std::map<std::uint16_t, std::shared_ptr<Channel::State>> channels;
+  std::shared_ptr<ContentSink> full;  // one that wants no more for now
   std::uint16_t next_channel = 1;
 };
 

@@ -11,6 +11,8 @@ namespace {
 
 // Ids that are remembered to label a redelivery; beyond it they are forgotten together, and a redelivery is a crash.
 constexpr std::size_t finished_ids_max = 10'000;
+// Each try brings the whole body again; and a queue for dead letters that is made by hand is used within half a minute.
+constexpr Backoff::Options large_backoff{.base = std::chrono::seconds{5}, .cap = std::chrono::seconds{30}};
 
 Error unknown_tag() {
   return Error{Code::gone, "this delivery is settled already, or its channel has ended"};
@@ -23,22 +25,28 @@ RabbitReceiver::RabbitReceiver(std::shared_ptr<Broker> broker, std::shared_ptr<R
     : broker_(std::move(broker)),
       publisher_(std::move(publisher)),
       options_(std::move(options)),
-      changed_(broker_->clock()) {}
+      changed_(broker_->clock()),
+      large_backoff_(large_backoff) {}
 
 // --- what comes
 
 void RabbitReceiver::delivered(const amqp_basic_deliver_t& how, Content content) {
+  keep(how, std::move(content));
+}
+
+RabbitReceiver::Held& RabbitReceiver::keep(const amqp_basic_deliver_t& how, Content content) {
   Held held{.delivery_tag = how.delivery_tag,
             .pool = std::move(content.pool),
             .properties = &content.properties,
             .told = read_properties(content.properties, content.body),
             .body = std::move(content.body),
             .redelivered = how.redelivered != 0,
-            .too_large = content.too_large};
+            .body_size = content.body_size,
+            .too_large = content.body_size > options_.body_max};
   const Tag tag = ++last_tag_;
-  held_.emplace(tag, std::move(held));
   arrived_.push_back(tag);
   changed_.notify();
+  return held_.emplace(tag, std::move(held)).first->second;
 }
 
 // The queue was deleted, or moved to another node. What was delivered stays ours to settle.
@@ -196,8 +204,8 @@ Delivery RabbitReceiver::hand_out(Tag tag, Held& held) {
   if (held.redelivered) {
     out.cause = cause_of(held);
   }
-  if (held.too_large) {
-    out.cause = Cause::too_large;
+  if (held.too_large || out.cause == Cause::too_large) {
+    out.cause = held.too_large ? Cause::too_large : Cause::requeued;  // it may say so of an earlier limit
   }
   if (out.message.published_at) {
     const auto waited = broker_->clock().wall() - *out.message.published_at;
@@ -219,7 +227,7 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
       const Tag tag = arrived_.front();
       arrived_.pop_front();
       Held& held = held_.at(tag);
-      if (held.redelivered && !held.told.delivery_count) {
+      if (held.redelivered && !held.told.delivery_count && !held.too_large) {
         const Result<void> counted = co_await put_back(tag, deadline);
         if (!counted && find(tag) != nullptr) {
           const Result<std::uint64_t> back = send_requeue(tag);
@@ -374,6 +382,10 @@ aio::Task<Result<void>> RabbitReceiver::pass_on(Tag tag, std::string key, std::u
   if (held == nullptr) {
     co_return unknown_tag();
   }
+  if (held->too_large) {
+    const Result<void> back = co_await reject(tag, deadline);
+    co_return back;
+  }
   Properties properties(*held->properties);
   properties.set(attempts_header, std::int64_t{attempts});
   properties.set(cause_header, word(cause));
@@ -427,6 +439,11 @@ aio::Task<Result<void>> RabbitReceiver::requeue(Tag tag, aio::Deadline deadline)
   if (labelled || find(tag) == nullptr) {
     co_return labelled;
   }
+  const Result<void> back = co_await reject(tag, deadline);
+  co_return back;
+}
+
+aio::Task<Result<void>> RabbitReceiver::reject(Tag tag, aio::Deadline deadline) {
   const Result<std::uint64_t> sent = send_requeue(tag);
   if (!sent) {
     co_return sent.error();
@@ -439,6 +456,10 @@ aio::Task<Result<void>> RabbitReceiver::dead_letter(Tag tag, Cause cause, std::s
   const Held* held = find(tag);
   if (held == nullptr) {
     co_return unknown_tag();
+  }
+  if (held->too_large) {
+    const Result<void> done = co_await bury_large(tag, deadline);
+    co_return done;
   }
   if (options_.dead_letter_queue.empty()) {
     co_return Error{Code::invalid,

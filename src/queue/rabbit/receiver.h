@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "queue/rabbit/broker.h"
+#include "queue/rabbit/forward.h"
 #include "queue/rabbit/properties.h"
 #include "queue/rabbit/publisher.h"
 #include "queue/rabbit/topology.h"
@@ -62,12 +63,17 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
     Told told;
     std::string body;
     bool redelivered = false;
-    bool too_large = false;
+    std::uint64_t body_size = 0;
+    bool too_large = false;  // its body is not here: it can only go back, or be forwarded as it comes
+    std::unique_ptr<ForwardHold> forward = {};  // to the dead letters, begun as soon as its size was known
+    std::optional<Time> back_at = {};           // when that has failed
     bool begun = false;
     bool finished = false;
   };
 
   void delivered(const amqp_basic_deliver_t& how, Content content) override;
+  std::shared_ptr<ContentSink> too_large(const amqp_basic_deliver_t& how, Content content) override;
+  Held& keep(const amqp_basic_deliver_t& how, Content content);
   void cancelled() override;
   void ended(const Error& why) override;
 
@@ -90,6 +96,10 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   // Publishes it again to `key` with this count and cause, and acknowledges it here once that is confirmed.
   [[nodiscard]] aio::Task<Result<void>> pass_on(Tag tag, std::string key, std::uint32_t attempts, Cause cause,
                                                 std::string why, aio::Deadline deadline);
+  // The end of one that is too large: once it is among the dead letters, or else back in the queue.
+  [[nodiscard]] aio::Task<Result<void>> bury_large(Tag tag, aio::Deadline deadline);
+  // As it is, for the broker to say "redelivered".
+  [[nodiscard]] aio::Task<Result<void>> reject(Tag tag, aio::Deadline deadline);
   [[nodiscard]] aio::Task<Result<void>> settle(Tag tag, aio::Deadline deadline);
   [[nodiscard]] Result<std::uint64_t> send_ack(Tag tag);
   [[nodiscard]] Result<std::uint64_t> send_requeue(Tag tag);
@@ -114,6 +124,7 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   std::unordered_map<Tag, Held> held_;
   Tag last_tag_ = 0;
   aio::Event changed_;
+  Backoff large_backoff_;  // of messages that are too large and cannot be dead-lettered either
   // Of messages whose handler succeeded here and whose acknowledgement may not have got through: their redelivery is
   // told.
   std::unordered_set<std::string> finished_ids_;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Messages that are too large to keep: forwarded to the dead letters while they come (decisions/0013).
+#include <fmt/core.h>
+
+#include <utility>
+
+#include "queue/rabbit/receiver.h"
+
+namespace sluice::queue::rabbit {
+
+std::shared_ptr<ContentSink> RabbitReceiver::too_large(const amqp_basic_deliver_t& how, Content content) {
+  Held& held = keep(how, std::move(content));
+  if (options_.dead_letter_queue.empty()) {
+    return nullptr;
+  }
+  auto properties = std::make_unique<Properties>(*held.properties);
+  const bool uncounted = held.redelivered && !held.told.delivery_count;
+  properties->set(attempts_header, std::int64_t{attempts_of(held)} + (uncounted ? 1 : 0));
+  properties->set(cause_header, word(Cause::too_large));
+  properties->set(why_header,
+                  fmt::format("the body has {} bytes, more than {} (maxBody)", held.body_size, options_.body_max));
+  const std::shared_ptr<Forward> forward = Forward::start(broker_, Forward::Letter{.queue = options_.dead_letter_queue,
+                                                                                   .pool = held.pool,
+                                                                                   .properties = std::move(properties),
+                                                                                   .size = held.body_size});
+  held.forward = std::make_unique<ForwardHold>(forward);
+  return forward;
+}
+
+aio::Task<Result<void>> RabbitReceiver::bury_large(Tag tag, aio::Deadline deadline) {
+  Held* held = find(tag);
+  const std::uint64_t size = held->body_size;
+  if (!held->back_at) {
+    Result<void> moved = Error{Code::invalid, "there is no queue for dead letters: set deadLetter.queue"};
+    if (held->forward) {
+      const std::shared_ptr<Forward> forward = held->forward->get();
+      moved = co_await forward->outcome(deadline);
+    }
+    held = find(tag);
+    if (moved && held != nullptr) {
+      large_backoff_.reset();
+      const Result<void> settled = co_await settle(tag, deadline);
+      co_return settled;
+    }
+    if (held == nullptr) {
+      co_return Error{Code::gone, "this delivery is settled already, or its channel has ended"};
+    }
+    if (moved.error().code == Code::throttled) {
+      co_return moved;
+    }
+    // Most of its body was dropped by now, but the broker still has it.
+    options_.warn(
+        fmt::format("{}: message {} has {} bytes, more than {} (maxBody), and cannot be moved to {}: {}; it "
+                    "stays where it is",
+                    where(), plain(held->told.message.id, 100), size, options_.body_max, options_.dead_letter_queue,
+                    moved.error().what));
+    held->back_at = broker_->clock().now() + large_backoff_.next(broker_->random());
+  }
+  const aio::Deadline back = aio::Deadline{*held->back_at};
+  const aio::Deadline until = back.earlier(deadline);
+  co_await broker_->clock().sleep_until(until.at);
+  if (find(tag) != nullptr && !back.passed(broker_->clock().now())) {
+    co_return Error{Code::throttled, "it waits to be put back"};
+  }
+  const Result<void> rejected = co_await reject(tag, deadline);
+  co_return rejected ? Error{Code::invalid, "it was put back: it is too large, and the dead letters do not take it"}
+                     : rejected.error();
+}
+
+}  // namespace sluice::queue::rabbit
