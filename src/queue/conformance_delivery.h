@@ -156,10 +156,10 @@ TEST_P(QueueConformance, AMessageThatIsHandledAloneIsTheOnlyOneItsDeathCountsFor
     std::unique_ptr<Receiver> receiver = co_await opened(rig, "w0");
     std::vector<Delivery> got = co_await take(rig, *receiver, 2);
     const Deadline deadline = rig.clock().in(patience);
-    const Result<void> back = co_await receiver->requeue(got[1].tag, deadline);
-    EXPECT_TRUE(back);
     const Result<void> alone = co_await receiver->alone(got[0].tag, deadline);
     EXPECT_TRUE(alone) << (alone ? "" : alone.error().what);
+    const Result<void> back = co_await receiver->requeue(got[1].tag, deadline);
+    EXPECT_TRUE(back);
     co_await begin(rig, *receiver, got[0].tag);
     rig.kill(std::move(receiver));
     const std::unique_ptr<Receiver> next = co_await opened(rig, "w1");

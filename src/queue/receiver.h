@@ -39,9 +39,9 @@ class Receiver {
   // Whether the death of this process counts as an attempt for everything it holds, begun or not: the broker cannot
   // tell them apart.
   [[nodiscard]] virtual bool counts_what_it_holds() const { return false; }
-  // Before begin() of a message that may kill this process, where that is so: nothing more is taken and what arrived
-  // unasked goes back, until the next receive(), so that the death counts for this message alone. The caller has
-  // handed back what it holds.
+  // Before begin() of a message that may kill this process, where that is so: until the next receive() nothing more is
+  // taken, and what arrived unasked goes back. The caller hands back what else it holds after it, and then a death
+  // counts for this message alone.
   [[nodiscard]] virtual aio::Task<Result<void>> alone(Tag tag, aio::Deadline deadline);
   // The handler has succeeded; the acknowledgement follows. Lets a redelivery after this say "ack unknown".
   virtual void finished(Tag tag) = 0;

@@ -277,11 +277,6 @@ void Runtime::start_suspect() {
   const auto next = std::ranges::min_element(suspects_, {}, &Job::attempt);
   std::shared_ptr<Job> suspect = std::move(*next);
   suspects_.erase(next);
-  if (receiver_.counts_what_it_holds() && !suspects_.empty()) {
-    return_suspects();
-    suspects_.push_back(std::move(suspect));
-    return;  // until they are gone
-  }
   alone_ = true;
   start(std::move(suspect), true);
 }
@@ -297,12 +292,22 @@ void Runtime::start(std::shared_ptr<Job> job, bool handle) {
   all_->spawn(work(std::move(job), handle));
 }
 
+// First nothing more is taken, then the rest is handed back: what is on its way when a consumer is cancelled would come
+// again as if its worker had died.
+aio::Task<bool> Runtime::leave_alone(queue::Tag tag) {
+  const aio::Deadline deadline = clock_.in(call_timeout);
+  const Result<void> alone = co_await receiver_.alone(tag, deadline);
+  return_suspects();
+  while (jobs_.size() > 1) {
+    co_await changed_.wait(aio::Deadline{});  // each of them has a deadline of its own
+  }
+  co_return alone.has_value();
+}
+
 aio::Task<void> Runtime::work(std::shared_ptr<Job> job, bool handle) {
   JobEnd end;
   if (alone_ && handle && receiver_.counts_what_it_holds()) {
-    const aio::Deadline deadline = clock_.in(call_timeout);
-    const Result<void> alone = co_await receiver_.alone(job->delivery().tag, deadline);
-    handle = alone.has_value();
+    handle = co_await leave_alone(job->delivery().tag);
   }
   if (handle) {
     end = co_await job->run();

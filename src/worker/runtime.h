@@ -101,6 +101,8 @@ class Runtime {
   void accept(std::vector<queue::Delivery> batch);
   void start_suspect();
   void return_suspects();
+  // Lets go of all but this one; false when that could not be.
+  aio::Task<bool> leave_alone(queue::Tag tag);
   void start(std::shared_ptr<Job> job, bool handle);
   aio::Task<void> work(std::shared_ptr<Job> job, bool handle);
   aio::Task<void> lease(std::shared_ptr<Job> job);
