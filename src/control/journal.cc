@@ -26,6 +26,11 @@ void append_names(std::string& out, const std::vector<std::string>& names) {
   out += ']';
 }
 
+// What is not known of the queue, as far as an operator waits to hear of it.
+std::string gap_of(const TickRecord& record) {
+  return record.seen.queue.error.value_or("") + (record.seen.queue.in_flight ? "" : "?");
+}
+
 }  // namespace
 
 Journal::Journal(JournalSink& sink, std::string pool_id, std::string spec_json, std::string boot)
@@ -41,7 +46,7 @@ void Journal::change(std::string spec_json) {
 
 bool Journal::foldable(const TickRecord& record) const {
   return last_was_steady_ && record.plan.empty() && record.before == record.after && record.decision.change == 0 &&
-         record.decision.reason.starts_with("steady:") && !pool_due_;
+         record.decision.reason.starts_with("steady:") && !pool_due_ && gap_of(record) == last_gap_;
 }
 
 void Journal::fold(const TickRecord& record) {
@@ -124,6 +129,7 @@ Result<std::string> Journal::tick(const TickRecord& record) {
   ++ticks_;
   ++ticks_since_state_;
   last_was_steady_ = record.decision.reason.starts_with("steady:");
+  last_gap_ = gap_of(record);
   return id;
 }
 

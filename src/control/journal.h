@@ -76,6 +76,7 @@ class Journal {
   std::int64_t ticks_since_state_ = 0;
   bool pool_due_ = true;
   bool last_was_steady_ = false;
+  std::string last_gap_;  // a tick that finds or loses a part of the picture is not folded away
   std::optional<Folded> folded_;
   std::string line_;  // reused, so that a tick allocates little
 };

@@ -86,6 +86,28 @@ TEST(Journal, BeginsWithPoolAndStateAndFoldsSteadyTicks) {
   EXPECT_TRUE(lines.lines.at(4).starts_with(R"({"event":"tick","tick":"b00t-5","at":)")) << lines.lines.at(4);
 }
 
+TEST(Journal, DoesNotFoldAwayThatAPartOfThePictureIsLostOrFound) {
+  Lines lines;
+  Journal journal(lines, "default/orders", "{}", "b");
+  model::Observation seen;
+  seen.fleet.age_ms = 0;
+  seen.queue.ready = model::SeenCount{0, 0};
+  const auto tick = [&](bool known, std::optional<std::string> error) {
+    seen.queue.in_flight = known ? std::optional(model::SeenCount{1, 10'000}) : std::nullopt;
+    seen.queue.error = std::move(error);
+    const Step step = decide(spec(), {}, seen);
+    EXPECT_TRUE(journal.tick({WallTime{}, seen, {}, step.next, step.decision, {}}));
+  };
+  tick(true, std::nullopt);
+  tick(true, std::nullopt);
+  tick(true, "status 500");
+  tick(true, "status 500");
+  tick(false, "status 500");
+  tick(true, std::nullopt);
+  EXPECT_EQ(events(lines.lines),
+            (std::vector<std::string>{"pool", "state", "tick", "steady", "tick", "steady", "tick", "tick"}));
+}
+
 TEST(Journal, ATickThatCannotBeWrittenIsAnError) {
   Lines lines;
   lines.fails = true;
