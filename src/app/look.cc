@@ -116,6 +116,9 @@ aio::Task<void> Looker::look_at_queue(PoolLook* out, aio::Deadline deadline) {
   Result<model::Sample> sample = co_await source_->sample(deadline);
   if (sample) {
     out->sample = std::move(*sample);
+    if (!out->sample->missing.empty()) {
+      out->errors.push_back(out->sample->missing);
+    }
   } else {
     out->errors.push_back(sample.error().what);
     if (std::holds_alternative<pool::LocalQueue>(place_.spec->queue)) {

@@ -21,7 +21,8 @@
 
 namespace sluice::queue::rabbit {
 class Broker;
-}
+class Management;
+}  // namespace sluice::queue::rabbit
 
 namespace sluice::wiring {
 
@@ -90,11 +91,16 @@ class Queues {
   [[nodiscard]] std::shared_ptr<queue::rabbit::Broker> broker(const pool::RabbitQueue& queue,
                                                               const std::string& secrets, const std::string& purpose);
 
+  // Null where the pool names no management API. Requires: its URL can be read.
+  [[nodiscard]] std::shared_ptr<queue::rabbit::Management> management(const pool::RabbitQueue& queue,
+                                                                      const std::string& secrets);
+
   aio::Loop& loop_;
   aio::Clock& clock_;
   Random& random_;
   std::function<void(std::string_view)> warn_;
   std::map<std::string, std::shared_ptr<queue::rabbit::Broker>> brokers_;
+  std::map<std::string, std::shared_ptr<queue::rabbit::Management>> managements_;
 };
 
 }  // namespace sluice::wiring

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "queue/rabbit/management.h"
 #include "queue/rabbit/receiver.h"
 #include "queue/rabbit/source.h"
 #include "queue/rabbit/topology.h"
@@ -19,6 +20,8 @@ using queue::rabbit::Address;
 using queue::rabbit::Broker;
 using queue::rabbit::BrokerOptions;
 using queue::rabbit::Login;
+using queue::rabbit::Management;
+using queue::rabbit::ManagementPlace;
 using queue::rabbit::RetryQueue;
 
 namespace {
@@ -138,7 +141,10 @@ class RabbitClient final : public QueueClient {
       retries.push_back(counter(retry.name));
     }
     return std::make_unique<queue::rabbit::SourceWithOthers>(
-        queues_.clock_, counter(queue_.queue), counter(dead_letter_queue(spec_)), std::move(retries), others_age);
+        queues_.clock_,
+        std::make_unique<queue::rabbit::RabbitSource>(broker_, queue_.queue,
+                                                      queues_.management(queue_, access_.secrets)),
+        counter(dead_letter_queue(spec_)), std::move(retries), others_age);
   }
 
   aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline deadline) override {
@@ -177,6 +183,12 @@ Result<std::unique_ptr<QueueClient>> Queues::open_rabbit(const QueueSpec& spec, 
   if (!address) {
     return address.error();
   }
+  if (queue.management) {
+    const Result<ManagementPlace> place = queue::rabbit::parse_management_url(*queue.management);
+    if (!place) {
+      return place.error().in("spec.queue.rabbitmq.management");
+    }
+  }
   return std::unique_ptr<QueueClient>(std::make_unique<RabbitClient>(*this, spec, access));
 }
 
@@ -205,7 +217,34 @@ std::shared_ptr<Broker> Queues::broker(const pool::RabbitQueue& queue, const std
   return broker;
 }
 
+std::shared_ptr<Management> Queues::management(const pool::RabbitQueue& queue, const std::string& secrets) {
+  if (!queue.management) {
+    return nullptr;
+  }
+  const Address address = queue::rabbit::parse_address(queue.url, queue.hosts, queue.vhost).value();
+  std::shared_ptr<Management>& management = managements_[fmt::format(
+      "{}\n{}\n{}\n{}", *queue.management, queue.vhost, secrets, queue.credentials ? queue.credentials->secret : "")];
+  if (!management) {
+    management = std::make_shared<Management>(
+        loop_, clock_,
+        queue::rabbit::ManagementOptions{
+            .place = queue::rabbit::parse_management_url(*queue.management).value(),
+            .vhost = queue.vhost,
+            .login = [queue, address, secrets] { return login_of(queue, address, secrets); },
+            .tls =
+                [queue, secrets] {
+                  Result<aio::TlsOptions> tls = tls_of(queue, secrets);
+                  if (tls) {
+                    tls->server_name.clear();  // tls.serverName is the name of the broker; this is another server
+                  }
+                  return tls;
+                }});
+  }
+  return management;
+}
+
 aio::Task<void> Queues::close(aio::Deadline deadline) {
+  managements_.clear();
   for (const auto& [key, broker] : std::exchange(brokers_, {})) {
     co_await broker->close(deadline);
   }
