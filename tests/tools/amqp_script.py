@@ -179,13 +179,13 @@ class Connection:
 
 
 class ScriptedBroker:
-    """Runs `script(connection)` for each connection, in turn; the connection is closed when it returns."""
+    """Runs `script(connection)` for each connection, each on a thread; the connection is closed when it returns."""
 
     def __init__(self, script, patience=60):
         self.port = free_port()
         self.heard, self.connections, self.failure = [], 0, None
         self._script, self._patience = script, patience
-        self._live, self._closed = None, False
+        self._live, self._closed = set(), False
         self._server = socket.create_server(("127.0.0.1", self.port))
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -202,32 +202,36 @@ class ScriptedBroker:
 
     def close(self):
         self._closed = True
-        for stream in (self._server, self._live):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.shutdown(socket.SHUT_RDWR)
+        for stream in (self._server, *list(self._live)):
+            with contextlib.suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self._thread.join(10)
 
     def _serve(self):
         while not self._closed:
             try:
-                self._live, _ = self._server.accept()
+                stream, _ = self._server.accept()
             except OSError:
                 return
             self.connections += 1
-            self._live.settimeout(self._patience)
-            self._live.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._live:
-                try:
-                    self._script(Connection(self._live, self))
-                    self._live.shutdown(socket.SHUT_WR)
-                    while self._live.recv(65536):  # what is unread would turn the close into a reset
-                        pass
-                except (Gone, OSError):
+            self._live.add(stream)
+            threading.Thread(target=self._play, args=(stream,), daemon=True).start()
+
+    def _play(self, stream):
+        with stream:
+            try:
+                stream.settimeout(self._patience)
+                stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._script(Connection(stream, self))
+                stream.shutdown(socket.SHUT_WR)
+                while stream.recv(65536):  # what is unread would turn the close into a reset
                     pass
-                except Exception as problem:  # the test asks for it
-                    self.failure = problem
+            except (Gone, OSError):
+                pass
+            except Exception as problem:  # the test asks for it
+                self.failure = problem
+            self._live.discard(stream)
 
 
 class Publisher:

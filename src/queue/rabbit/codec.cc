@@ -50,7 +50,7 @@ void close_frame(std::string& out, std::size_t begin) {
 
 Error bad_arguments(std::string_view what, int status) {
   return Error{Code::invalid,
-               fmt::format("the broker sent a {} that cannot be read ({})", what, ::amqp_error_string2(status))};
+               fmt::format("the broker sent {} that cannot be read ({})", what, ::amqp_error_string2(status))};
 }
 
 // What a broker's method says in tables, before the decoder sees it. Of those that have any, brokers send one.
@@ -69,7 +69,7 @@ Result<void> check_arguments(const Method& method) {
     case AMQP_QUEUE_BIND_METHOD:
     case AMQP_QUEUE_UNBIND_METHOD:
     case AMQP_BASIC_CONSUME_METHOD:
-      return Error{Code::invalid, fmt::format("the broker sent a {}, which only clients send", method.name())};
+      return Error{Code::invalid, fmt::format("the broker sent an {}, which only clients send", method.name())};
     default:
       return {};
   }
@@ -95,7 +95,7 @@ Result<void*> Method::decode(Pool& pool) const {
   void* out = nullptr;
   const int status = ::amqp_decode_method(number_, pool.get(), to_bytes(arguments_), &out);
   if (status != AMQP_STATUS_OK) {
-    return bad_arguments(name(), status);
+    return bad_arguments("an " + name(), status);
   }
   return out;
 }
@@ -125,7 +125,7 @@ Result<ContentHead> decode_head(const Frame& frame, Pool& pool) {
   void* decoded = nullptr;
   const int status = ::amqp_decode_properties(basic_class, pool.get(), amqp_bytes_t{bytes.size(), kept}, &decoded);
   if (status != AMQP_STATUS_OK) {
-    return bad_arguments("content header", status);
+    return bad_arguments("a content header", status);
   }
   return ContentHead{.body_size = read_u64(frame.payload, 4),
                      .properties = static_cast<const amqp_basic_properties_t*>(decoded)};

@@ -100,6 +100,14 @@ Error no_start(Error error, Secured secured) {
   return error;
 }
 
+// Why nothing could be read. A deadline is that of silence().
+Error unread(Error error, Duration heartbeat) {
+  if (error.what.find("in time") != std::string::npos) {
+    error.what = fmt::format("the broker has said nothing for {}, two heartbeats", format_duration(2 * heartbeat));
+  }
+  return error;
+}
+
 }  // namespace
 
 Error refusal(std::uint16_t code, std::string_view text) {
@@ -157,7 +165,7 @@ aio::Task<void> Connection::State::read(std::shared_ptr<State> state) {
     const Result<std::size_t> n = co_await state->stream->read_some(std::span(bytes).subspan(have), deadline);
     bytes.resize(have + n.value_or(0));
     if (!n || *n == 0) {
-      state->finish(n ? Error{Code::retry, std::string(closed_by_peer)} : n.error());
+      state->finish(n ? Error{Code::retry, std::string(closed_by_peer)} : unread(n.error(), state->options.heartbeat));
       break;
     }
     while (!state->end) {

@@ -50,7 +50,8 @@ void RabbitReceiver::cancelled() {
 }
 
 void RabbitReceiver::ended(const Error& why) {
-  lost_ = why;
+  lost_ = why.in(where());
+  untold_ = true;
   held_.clear();
   arrived_.clear();
   changed_.notify();
@@ -112,6 +113,9 @@ aio::Task<Result<void>> RabbitReceiver::unsubscribe(aio::Deadline deadline) {
 aio::Task<Result<void>> RabbitReceiver::keep_up(aio::Deadline deadline) {
   if (cancelled_) {
     co_return Result<void>{};
+  }
+  if (lost_ && std::exchange(untold_, false)) {
+    co_return *lost_;  // it may be what an operator must know, and the next consumer may well begin
   }
   if (lost_ || !channel_) {
     const Result<void> again = co_await consume(deadline);
@@ -235,6 +239,7 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
       break;
     }
     if (lost_) {
+      untold_ = false;
       co_return *lost_;
     }
     if (unsubscribed_ || (moving_ && held_.empty())) {
