@@ -33,6 +33,7 @@ enum class Cause {
   failed,       // the handler failed
   permanent,    // the handler said it can never succeed
   too_large,    // larger than the pool's maxBody
+  resent,       // its publisher did not learn that it had arrived and sent it again: there may be two of it
 };
 [[nodiscard]] std::string_view word(Cause cause);
 

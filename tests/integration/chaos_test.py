@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workers and scalers are killed at random while work goes on; a ledger of its own tells what became of each."""
 
+import collections
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 
 from ledger import HANDLER, judge, parse
-from lib import contains, equal, main, scaled, test, wait_until
+from lib import contains, equal, main, scaled, test
 
 
 @test("the judge finds a planted loss, a duplicate without a cause, a cause that is none, a message from nowhere")
@@ -61,58 +63,111 @@ class Watch:
         self._thread.join()
 
 
-@test("kill -9 of workers and of the scaler: everything done, nothing twice without a cause, never too many workers")
+class Chaos:
+    """Kills workers, scalers and, where there is one, the broker: each in its turn, until enough of each are dead."""
+
+    def __init__(self, box, pool, rng, plan):
+        self.box, self.pool, self.rng, self.plan = box, pool, rng, plan
+        self.killed = dict.fromkeys(plan, 0)
+        self.due = {what: time.monotonic() + every * rng.uniform(0.5, 1) for what, (_, every) in plan.items()}
+        self.scaler = box.start_sluice("scale", "-f", pool)
+
+    def wanted(self, what):
+        return self.killed[what] < self.plan[what][0]
+
+    def turn(self):
+        for what, (_, every) in self.plan.items():
+            if time.monotonic() >= self.due[what] and (self.wanted(what) or what == "worker"):
+                self.killed[what] += getattr(self, "kill_" + what)()
+                self.due[what] = time.monotonic() + every * self.rng.uniform(0.5, 1.5)
+
+    def kill_worker(self):
+        alive = worker_processes(self.box)
+        try:
+            os.kill(self.rng.choice(alive), signal.SIGKILL)
+        except (IndexError, ProcessLookupError):
+            return 0  # none, or it left a moment ago
+        return 1
+
+    def kill_scaler(self):
+        self.scaler.kill()
+        self.scaler = self.box.start_sluice("scale", "-f", self.pool)
+        return 1
+
+    def kill_broker(self):
+        self.box.broker.kill()
+        self.box.broker.start()
+        return 1
+
+
+def feed(publisher, count, seconds):
+    """Gives the publisher its lines, a few at a time, over this time."""
+    groups = max(1, int(seconds * 10))
+    for n in range(groups):
+        first, last = n * count // groups + 1, (n + 1) * count // groups
+        publisher.popen.stdin.write("".join(f"{i}\n" for i in range(first, last + 1)).encode())
+        publisher.popen.stdin.flush()
+        time.sleep(0.1)  # the pace of publishing
+    publisher.popen.stdin.close()
+
+
+@test("kill -9 of workers, scaler and broker: everything done, nothing twice without a cause, never too many workers")
 def _(box):
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    messages, kills, scaler_kills, workers_max = scaled((200, 6, 2, 4), (2000, 20, 5, 12))
-    every = scaled(1.0, 2.0)
-    box.write("handle", HANDLER.format(seconds=0.3), mode=0o755)
+    if box.kind == "local":
+        messages, workers_max, handler, feeding = *scaled((200, 4), (2000, 12)), 0.3, 2
+        plan = {"worker": scaled((6, 1.0), (20, 2.0)), "scaler": scaled((2, 4.0), (5, 8.0))}
+    else:
+        messages, workers_max, handler, feeding = *scaled((1000, 6), (20_000, 12)), 0.1, scaled(10, 200)
+        plan = {"worker": scaled((10, 1.5), (100, 2.5)), "scaler": scaled((2, 8.0), (20, 12.0)),
+                "broker": scaled((1, 10.0), (10, 25.0))}
+        if box.kind == "classic":  # each crash of the broker counts for all that waits in a classic queue
+            plan["broker"] = scaled((1, 10.0), (3, 60.0))
+    box.write("handle", HANDLER.format(seconds=handler), mode=0o755)
     pool = box.pool(policy={"backlogPerWorker": {"messages": 10, "every": "1s"}},
                     workers={"max": workers_max, "idleExit": "2s",
                              "run": {"command": ["sluice", "work", "--exec", "./handle"]}})
-    box.sluice("publish", "-f", pool, "--count", messages, "--run", "r", exit=0, timeout=120)
-    published = {f"r-{n}" for n in range(1, messages + 1)}
     path = box.path("ledger.txt")
     path.touch()
+    publisher = box.start_sluice("publish", "-f", pool, "--run", "r", "-o", "json", stdin=subprocess.PIPE)
+    feeder = threading.Thread(target=feed, args=(publisher, messages, feeding), daemon=True)
+    feeder.start()
+    published = {f"r-{n}" for n in range(1, messages + 1)}
     watch = Watch(box)
-    scaler = box.start_sluice("scale", "-f", pool)
-    killed = killed_scalers = 0
-    next_kill = time.monotonic() + every
-    next_scaler_kill = time.monotonic() + 2.5 * every
-    end = time.monotonic() + scaled(150, 600)
+    chaos = Chaos(box, pool, rng, plan)
+    end = time.monotonic() + scaled(150, 1500)
 
     def missing():
         return published - {message for message, _, _ in parse(path.read_text().rpartition("\n")[0])}
 
     while (left := missing()) or worker_processes(box):
-        assert time.monotonic() < end, f"{len(left)} messages never begun, {killed} workers killed"
-        now = time.monotonic()
-        if now >= next_kill and left and (alive := worker_processes(box)):
-            try:
-                os.kill(rng.choice(alive), signal.SIGKILL)
-                killed += 1
-            except ProcessLookupError:
-                pass  # it left a moment ago
-            next_kill = now + every
-        if now >= next_scaler_kill and left and killed_scalers < scaler_kills:
-            scaler.kill()
-            killed_scalers += 1
-            scaler = box.start_sluice("scale", "-f", pool)
-            next_scaler_kill = now + scaled(4.0, 8.0)
+        assert time.monotonic() < end, f"{len(left)} messages never begun, killed: {chaos.killed}"
+        if left:
+            chaos.turn()
         time.sleep(0.05)  # the pace of looking
+    feeder.join()
+    sent = publisher.wait(120)
+    equal((sent.exit, sent.json[-1]["confirmed"]), (0, messages), "exit of publish, and what it knows to be confirmed")
     watch.stop()
-    equal(scaler.stop().exit, 0, "exit of the last scaler")
-    assert killed >= kills and killed_scalers >= scaler_kills, (killed, killed_scalers)
+    equal(chaos.scaler.stop().exit, 0, "exit of the last scaler")
+    for what, (enough, _) in plan.items():
+        assert chaos.killed[what] >= enough, f"killed: {chaos.killed}, wanted {plan}"
     runs = parse(path.read_text())
     equal(judge(published, runs), [], "what the ledger says")
     assert watch.samples > 20 and 0 < watch.most <= workers_max, (watch.samples, watch.most)
-    left = box.sluice("work", "--queue", box.queue("orders"), "--simulate", "0ms", "--idle-exit", "500ms", "-o", "json", exit=0)
+    left = box.sluice("work", "--queue", box.queue("orders"), "--simulate", "0ms", "--idle-exit", "500ms", "-o", "json",
+                      exit=0)
     equal(left.json[-1]["done"], 0, "messages left in the queue")
+    if box.kind != "local":
+        name = box.queue_of("orders")["rabbitmq"]["queue"]
+        equal(box.broker.exact_counts(name), (0, 0), "ready and unacknowledged by the broker's own count")
+        equal(box.broker.exact_counts(name + ".dead"), (0, 0), "dead letters")
     twice = len(runs) - len(published)
-    print(f"{messages} messages, {killed} workers and {killed_scalers} scalers killed, {twice} begun again, all with a "
-          f"cause; at most {watch.most} workers in {watch.samples} looks")
+    causes = collections.Counter(cause for _, _, cause in runs if cause)
+    print(f"{messages} messages; killed: {chaos.killed}; {twice} begun again, all with a cause: {dict(causes)}; at most "
+          f"{watch.most} workers in {watch.samples} looks")
 
 
 main()

@@ -16,7 +16,7 @@ sleep {seconds}
 """
 
 # Every way in which a message may rightly be begun twice.
-CAUSES = {"crash", "lost lease", "ack unknown", "requeued"}
+CAUSES = {"crash", "lost lease", "ack unknown", "requeued", "resent"}
 
 
 def parse(text):

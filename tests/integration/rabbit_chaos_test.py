@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers and scalers are killed at random while work goes on, on a real RabbitMQ."""
+"""Workers, scalers and the broker are killed at random while work goes on, on a real RabbitMQ."""
 
 from lib import run_on
 

@@ -29,7 +29,7 @@ import collections
 import json
 import sys
 
-CAUSES = frozenset({"crash", "lost_lease", "ack_unknown", "requeued", "retried", "failed"})
+CAUSES = frozenset({"crash", "lost_lease", "ack_unknown", "requeued", "retried", "failed", "resent"})
 SHOWN = 20  # sentences a program prints; the counts are always whole
 
 

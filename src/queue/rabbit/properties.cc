@@ -52,7 +52,7 @@ std::optional<std::string> text_of(const amqp_field_value_t& value) {
 
 Cause cause_of(std::string_view text) {
   for (const Cause cause : {Cause::crash, Cause::lost_lease, Cause::ack_unknown, Cause::requeued, Cause::retried,
-                            Cause::failed, Cause::permanent, Cause::too_large}) {
+                            Cause::failed, Cause::permanent, Cause::too_large, Cause::resent}) {
     if (text == word(cause)) {
       return cause;
     }

@@ -38,6 +38,10 @@ std::string unsendable(const Message& message, std::size_t body_max) {
 // One publish() and what became of its messages.
 struct RabbitPublisher::Call {
   Call(aio::Clock& clock, std::vector<Message> b) : batch(std::move(b)), answers(batch.size()), done(clock) {}
+  // It was sent, and nobody knows what became of it.
+  [[nodiscard]] bool cut_off(std::size_t index) const {
+    return answers[index].state == PublishState::unknown && !answers[index].why.empty();
+  }
   std::vector<Message> batch;
   std::vector<Published> answers;
   std::size_t open = 0;  // sent and not answered
@@ -157,7 +161,7 @@ aio::Task<void> RabbitPublisher::send(std::shared_ptr<Call> call, std::size_t in
                                       const std::string& key, const amqp_basic_properties_t& properties,
                                       std::string_view body, aio::Deadline deadline) {
   // One that was sent before and cut off stays unknown until it is confirmed.
-  const bool unknown = call->answers[index].state == PublishState::unknown && !call->answers[index].why.empty();
+  const bool unknown = call->cut_off(index);
   Result<void> sent = co_await ready_to_send(deadline);
   if (sent) {
     const Result<std::uint64_t> position = channel_->publish(exchange, key, true, properties, body);
@@ -205,6 +209,9 @@ aio::Task<void> RabbitPublisher::send_all(std::shared_ptr<Call> call, std::vecto
     Message& message = call->batch[i];
     message.published_at = message.published_at.value_or(broker_->clock().wall());
     Properties properties(message);
+    if (call->cut_off(i)) {
+      properties.set(cause_header, word(Cause::resent));
+    }
     while (true) {
       call->again = false;
       co_await send(call, i, options_.exchange, options_.key, properties.get(), message.body, deadline);
