@@ -28,6 +28,7 @@ CHANNEL_OPEN, CHANNEL_OPEN_OK, CHANNEL_CLOSE, CHANNEL_CLOSE_OK = (20, 10), (20, 
 DECLARE, DECLARE_OK = (50, 10), (50, 11)
 QOS, QOS_OK, CONSUME, CONSUME_OK, CANCEL, CANCEL_OK = (60, 10), (60, 11), (60, 20), (60, 21), (60, 30), (60, 31)
 PUBLISH, RETURN, DELIVER, ACK, NACK = (60, 40), (60, 50), (60, 60), (60, 80), (60, 120)
+GET, GET_OK = (60, 70), (60, 71)
 SELECT, SELECT_OK = (85, 10), (85, 11)
 
 HELLO = b"AMQP\0\0\x09\x01"
@@ -105,7 +106,7 @@ class Connection:
 
     def receive(self, size):
         while len(self._bytes) < size:
-            data = self._stream.recv(65536)
+            data = self._stream.recv(1 << 18)
             if not data:
                 raise Gone
             self._bytes += data
@@ -264,6 +265,19 @@ class Publisher:
         _, number, _ = self._link.method()
         if number != ACK:
             raise AssertionError(f"the broker answered a publish with {number}")
+
+    def get(self, queue):
+        """Takes a message: its properties as they came, and its body."""
+        _, number, _ = self._call(method(1, GET, b"\0\0" + short(queue) + b"\x01"))
+        if number != GET_OK:
+            raise AssertionError(f"queue {queue} is empty")
+        _, _, head = self._link.frame()
+        size, parts = struct.unpack(">Q", head[4:12])[0], []
+        while size > 0:
+            _, _, part = self._link.frame()
+            parts.append(part)
+            size -= len(part)
+        return head[12:], b"".join(parts)
 
     def _call(self, bytes_out):
         self._link.send(bytes_out)

@@ -67,6 +67,7 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
     bool too_large = false;  // its body is not here: it can only go back, or be forwarded as it comes
     std::unique_ptr<ForwardHold> forward = {};  // to the dead letters, begun as soon as its size was known
     std::optional<Time> back_at = {};           // when that has failed
+    std::string back_why = {};
     bool begun = false;
     bool finished = false;
   };

@@ -54,17 +54,18 @@ aio::Task<Result<void>> RabbitReceiver::bury_large(Tag tag, aio::Deadline deadli
                     "stays where it is",
                     where(), plain(held->told.message.id, 100), size, options_.body_max, options_.dead_letter_queue,
                     moved.error().what));
+    held->back_why = moved.error().what;
     held->back_at = broker_->clock().now() + large_backoff_.next(broker_->random());
   }
   const aio::Deadline back = aio::Deadline{*held->back_at};
+  const std::string why = held->back_why;
   const aio::Deadline until = back.earlier(deadline);
   co_await broker_->clock().sleep_until(until.at);
   if (find(tag) != nullptr && !back.passed(broker_->clock().now())) {
     co_return Error{Code::throttled, "it waits to be put back"};
   }
   const Result<void> rejected = co_await reject(tag, deadline);
-  co_return rejected ? Error{Code::invalid, "it was put back: it is too large, and the dead letters do not take it"}
-                     : rejected.error();
+  co_return rejected ? Error{Code::invalid, "too large, and put back: " + why} : rejected.error();
 }
 
 }  // namespace sluice::queue::rabbit
