@@ -36,6 +36,22 @@ constexpr std::array codes{
     DoctorCode{"D015", "queue", "Messages wait and no scaler runs.", "`sluice scale -f FILE`."},
     DoctorCode{"D016", "queue", "The disk is slow to sync, and every commit waits for it.",
                "Publish in batches, or put the queue on another disk."},
+    DoctorCode{"D040", "queue", "The broker cannot be reached, or lets the user not in.",
+               "The fix shows what to look at: the broker, the password, the virtual host."},
+    DoctorCode{"D041", "queue", "The queue is not there.", "`sluice publish --declare`, or declare it yourself."},
+    DoctorCode{"D042", "queue", "The user may not do what workers or `publish --declare` do.",
+               "The fix is the `rabbitmqctl set_permissions` that gives just that."},
+    DoctorCode{"D043", "queue", "The management API does not answer, or not to this user.",
+               "The fix names the tag or the plugin. Without it, what is in flight stays unknown."},
+    DoctorCode{"D044", "queue", "The queue cannot be scaled, or only to one worker.",
+               "Streams and exclusive queues: name another. Single active consumer: workers.max: 1."},
+    DoctorCode{"D045", "queue", "The broker drops messages of this queue by itself.",
+               "Remove the limit of time or length, or let it refuse instead of drop."},
+    DoctorCode{"D046", "queue", "Messages that are given up, or wait for a retry, have no way.",
+               "`sluice publish --declare` makes the queues; the fix names a policy."},
+    DoctorCode{"D047", "queue", "A handler may take longer than the broker waits for its acknowledgement.",
+               "Raise the broker's consumer_timeout beyond workers.maxRuntime."},
+    DoctorCode{"D048", "queue", "The broker has an alarm and takes no messages.", "Free memory or disk on the broker."},
     DoctorCode{"D020", "workers", "The worker's command is missing or cannot be started.",
                "`chmod +x`, or name another program in workers.run.command."},
     DoctorCode{"D021", "workers", "The handler after --exec cannot be started.",
@@ -166,11 +182,12 @@ aio::Task<int> run_doctor(Context& context, Args args) {
                                                              std::filesystem::path(place.file).parent_path().string());
     const std::string id = place.id;
     Looker looker(context, std::move(place));
-    const aio::Deadline deadline = context.clock.in(10s);
+    const aio::Deadline deadline = context.clock.in(20s);
     const PoolLook look = co_await looker.look(deadline);
     std::vector<Finding> findings;
     check_pool(findings, look);
     check_queue(findings, look);
+    co_await check_broker(findings, context, look.place, deadline);
     check_workers(findings, context, look, folder);
     check_state(findings, look);
     report.show(id, findings, several);

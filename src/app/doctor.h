@@ -34,6 +34,9 @@ struct DoctorCode {
 // The groups' checks; each appends what it found. `look` was taken just before.
 void check_pool(std::vector<Finding>& out, const PoolLook& look);
 void check_queue(std::vector<Finding>& out, const PoolLook& look);
+// Of a queue on a broker: what is tried there.
+[[nodiscard]] aio::Task<void> check_broker(std::vector<Finding>& out, Context& context, const Place& place,
+                                           aio::Deadline deadline);
 void check_workers(std::vector<Finding>& out, Context& context, const PoolLook& look, const std::string& folder);
 void check_state(std::vector<Finding>& out, const PoolLook& look);
 

@@ -66,6 +66,10 @@ std::string text_of(const pool::Queue& queue) {
   return fmt::format("projects/{}/subscriptions/{}", pubsub.project, pubsub.subscription);
 }
 
+aio::Task<std::vector<queue::Examined>> QueueClient::examine(std::optional<Duration>, aio::Deadline) {
+  co_return std::vector<queue::Examined>{};
+}
+
 Queues::Queues(aio::Loop& loop, aio::Clock& clock, Random& random, std::function<void(std::string_view)> warn)
     : loop_(loop), clock_(clock), random_(random), warn_(std::move(warn)) {}
 

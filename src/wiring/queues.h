@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "pool/pool.h"
 #include "queue/backlog_source.h"
+#include "queue/examined.h"
 #include "queue/publisher.h"
 #include "queue/receiver.h"
 
@@ -57,6 +58,9 @@ class QueueClient {
   // Makes the queue with its queues for dead letters and retries, as the pool says; lines of what is there now.
   // Code::invalid where the pool does not say how, conflict where the broker has it in another way.
   virtual aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline deadline) = 0;
+  // Tries what workers and a scaler will do, without moving a message. `max_runtime` is that of a handler. Of a local
+  // queue nothing: its file is looked at by who owns it.
+  virtual aio::Task<std::vector<queue::Examined>> examine(std::optional<Duration> max_runtime, aio::Deadline deadline);
 };
 
 // Empty when this version speaks to it, else its word ("pubsub").

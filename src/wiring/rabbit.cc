@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "queue/rabbit/examine.h"
 #include "queue/rabbit/management.h"
 #include "queue/rabbit/receiver.h"
 #include "queue/rabbit/source.h"
@@ -160,6 +161,26 @@ class RabbitClient final : public QueueClient {
                                      .expires = access_.expires};
     Result<std::vector<std::string>> made = co_await queue::rabbit::declare(publishing_, std::move(topology), deadline);
     co_return made;
+  }
+
+  aio::Task<std::vector<queue::Examined>> examine(std::optional<Duration> max_runtime,
+                                                  aio::Deadline deadline) override {
+    const Result<Login> login = login_of(queue_, broker_->address(), access_.secrets);
+    queue::rabbit::ExamineOptions options{.user = login ? login->user : "",
+                                          .vhost = queue_.vhost,
+                                          .queue = queue_.queue,
+                                          .dead_letter_queue = dead_letter_queue(spec_),
+                                          .retry_queues = {},
+                                          .declares = queue_.declare.has_value(),
+                                          .attempts = spec_.dead_letter.after,
+                                          .max_runtime = max_runtime};
+    for (const RetryQueue& retry : retries_) {
+      options.retry_queues.push_back(retry.name);
+    }
+    std::shared_ptr<Management> management = queues_.management(queue_, access_.secrets);
+    std::vector<queue::Examined> found =
+        co_await queue::rabbit::examine(broker_, std::move(management), std::move(options), deadline);
+    co_return found;
   }
 
  private:

@@ -46,17 +46,6 @@ std::string base64(std::string_view text) {
   return out;
 }
 
-// For a part of a path or a query: all but unreserved characters (RFC 3986) as %XX, so a vhost "/" is %2F.
-std::string percent(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '_' || c == '.' || c == '~';
-    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out == "." || out == ".." ? (out == "." ? "%2E" : "%2E%2E") : out;
-}
-
 // RabbitMQ answers 401 for a wrong password, a missing tag and a virtual host that is closed to the user. Its own words
 // are compared, never passed on.
 std::string refusal(const aio::http::Response& response, const std::string& user, const std::string& vhost) {
@@ -95,6 +84,16 @@ Result<std::string> judge(aio::http::Response response, const std::string& user,
 }
 
 }  // namespace
+
+std::string quoted(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '_' || c == '.' || c == '~';
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out == "." || out == ".." ? (out == "." ? "%2E" : "%2E%2E") : out;
+}
 
 Result<ManagementPlace> parse_management_url(std::string_view url) {
   const Result<aio::Url> parsed = aio::parse_url(url);
@@ -226,7 +225,7 @@ void Management::State::take(const std::string& queue, Result<QueueStatistics> t
 aio::Task<Result<void>> Management::State::read_singles(std::vector<std::string> names, aio::Deadline deadline) {
   for (const std::string& name : names) {
     const std::string target =
-        fmt::format("/api/queues/{}/{}?columns={}", percent(options.vhost), percent(name), statistics_columns());
+        fmt::format("/api/queues/{}/{}?columns={}", quoted(options.vhost), quoted(name), statistics_columns());
     Result<std::string> body = co_await get(target, deadline);
     if (body) {
       take(name, parse_queue_statistics(*body, name), target);
@@ -254,7 +253,7 @@ void Management::State::take_all(const std::vector<std::string>& names, Statisti
 
 aio::Task<Result<void>> Management::State::read_pages(std::vector<std::string> names, aio::Deadline deadline) {
   StatisticsByQueue all;
-  const std::string path = fmt::format("/api/queues/{}", percent(options.vhost));
+  const std::string path = fmt::format("/api/queues/{}", quoted(options.vhost));
   std::int64_t pages = 1;
   for (std::int64_t page = 1; page <= pages; ++page) {
     const std::string target =
@@ -279,7 +278,7 @@ aio::Task<Result<void>> Management::State::read_pages(std::vector<std::string> n
 
 aio::Task<Result<void>> Management::State::read_metrics(std::vector<std::string> names, aio::Deadline deadline) {
   const std::string target = fmt::format(
-      "/metrics/detailed?vhost={}&family=queue_coarse_metrics&family=queue_consumer_count", percent(options.vhost));
+      "/metrics/detailed?vhost={}&family=queue_coarse_metrics&family=queue_consumer_count", quoted(options.vhost));
   Result<std::string> body = co_await get(target, deadline);
   if (!body) {
     co_return body.error();
@@ -364,6 +363,12 @@ aio::Task<Management::Answer> Management::about(std::string queue, aio::Deadline
   co_return out;
 }
 
+aio::Task<Result<std::string>> Management::get(std::string target, aio::Deadline deadline) {
+  const std::shared_ptr<State> state = state_;
+  Result<std::string> body = co_await state->get(std::move(target), deadline);
+  co_return body;
+}
+
 aio::Task<Result<std::vector<Consumer>>> Management::consumers(std::string queue, aio::Deadline deadline) {
   const std::shared_ptr<State> state = state_;
   if (state->options.place.metrics) {
@@ -371,7 +376,7 @@ aio::Task<Result<std::vector<Consumer>>> Management::consumers(std::string queue
                                                "of the management API, such as http://host:15672",
                                                state->options.place.text())};
   }
-  const std::string target = fmt::format("/api/queues/{}/{}", percent(state->options.vhost), percent(queue));
+  const std::string target = fmt::format("/api/queues/{}/{}", quoted(state->options.vhost), quoted(queue));
   Result<std::string> body = co_await state->get(target, deadline);
   if (!body) {
     co_return body.error();

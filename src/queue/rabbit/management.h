@@ -33,6 +33,9 @@ struct ManagementPlace {
 // broker far less where there are thousands of queues, and know neither the age of a message nor the type of a queue.
 [[nodiscard]] Result<ManagementPlace> parse_management_url(std::string_view url);
 
+// A name as a part of a path: all but unreserved characters (RFC 3986) as %XX, so the virtual host "/" is %2F.
+[[nodiscard]] std::string quoted(std::string_view name);
+
 struct ManagementOptions {
   ManagementPlace place;
   std::string vhost = "/";
@@ -72,6 +75,9 @@ class Management {
   // Who consumes, as of some seconds ago; asked for now. Errors name the URL, the status and the field; denied: the
   // login, a missing tag, with the command that gives it.
   [[nodiscard]] aio::Task<Result<std::vector<Consumer>>> consumers(std::string queue, aio::Deadline deadline);
+
+  // The body of the answer to a GET of `target` (/api/..), asked for now. Errors as above.
+  [[nodiscard]] aio::Task<Result<std::string>> get(std::string target, aio::Deadline deadline);
 
  private:
   struct State;
