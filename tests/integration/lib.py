@@ -31,6 +31,7 @@ library only:
 - Each test runs on every queue of `run_on(...)`, usually on "local" alone: the same test, in the same words, on
   "classic" and "quorum" queues of a real RabbitMQ that is started for it. `box.queue()` and `box.pool()` name such a
   queue; `box.broker` is the RabbitMQ.
+- After each test on a RabbitMQ all that it wrote is searched for the password: it must be nowhere.
 - `scaled(quick, full)` is `full` when SLUICE_SOAK=1 (`make soak`), else `quick`: the counts of the long tests.
 - `main()` runs the tests in order, or those whose name contains a word of the command line, prints a line each and at
   the end exactly `N passed, N failed`; exit 1 if one failed or there were none. With SLUICE_RESULTS=DIR the counts
@@ -38,6 +39,7 @@ library only:
 - SLUICE_BIN names the binary (default build/dev/sluice), SLUICE_KEEP=1 keeps the folders of failed tests.
 """
 
+import base64
 import json
 import os
 import pathlib
@@ -48,6 +50,7 @@ import sys
 import tempfile
 import time
 import traceback
+import urllib.parse
 import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -57,6 +60,7 @@ from waiting import free_port, wait_until  # noqa: E402 F401
 
 BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/dev/sluice")).resolve()
 SOAK = os.environ.get("SLUICE_SOAK") == "1"
+USER, CANARY = "canary", "S3cr3t-canary/@:?#"  # of RabbitMQ; with what a URL would have to escape
 MARK = "SLUICE_TEST_BOX"  # in the environment of all a box starts; what they start inherits it
 
 _tests = []
@@ -205,14 +209,47 @@ class Box:
             folder = tempfile.mkdtemp(prefix="sluice-rabbit-")
             _broker = rabbitmq.Broker(folder, os.environ.get("SLUICE_TEST_RABBITMQ", "3.10"))
             _broker.start()
+            _broker.request("PUT", f"/users/{USER}", {"password": CANARY, "tags": "monitoring"})
+            _broker.request("PUT", f"/permissions/%2F/{USER}", {"configure": ".*", "write": ".*", "read": ".*"})
         return _broker
 
     def queue_of(self, name):
         """The pool's `queue` block for a queue of this box."""
         if self.kind == "local":
             return {"local": {"path": f"{name}.db"}}
-        return {"rabbitmq": {"url": self.broker.amqp_url, "queue": f"{name}-{self.mark[:8]}",
+        url = self.broker.amqp_url
+        self.write("secrets/canary/username", USER + "\n", mode=0o600)
+        self.write("secrets/canary/password", CANARY + "\n", mode=0o600)
+        return {"rabbitmq": {"url": url, "credentials": {"secret": "canary"}, "queue": f"{name}-{self.mark[:8]}",
                              "declare": {"type": self.kind}}}
+
+    def said(self):
+        """(where, bytes) of every file of the box but its secrets, and of what /proc shows of its processes."""
+        for folder, _, names in os.walk(self.dir):
+            for path in (os.path.join(folder, name) for name in names):
+                if "/secrets/" not in path and os.path.isfile(path):
+                    with open(path, "rb") as f:
+                        yield path, f.read()
+        for pid in self.living():
+            for what in ("cmdline", "environ"):
+                try:
+                    with open(f"/proc/{pid}/{what}", "rb") as f:
+                        yield f"/proc/{pid}/{what}", f.read()
+                except OSError:
+                    pass  # gone since
+
+    def no_word_of(self, secret, *names):
+        """Fails when a password was written or shown anywhere: as it is, as a URL or JSON would spell it, or in a login
+        of one of these users. Returns the number of bytes that were searched."""
+        spelled = {secret, urllib.parse.quote(secret, safe=""), urllib.parse.quote(secret), json.dumps(secret)[1:-1],
+                   *(base64.b64encode(form.format(name, secret).encode()).decode().rstrip("=")
+                     for name in names for form in ("{}:{}", "\0{}\0{}"))}
+        searched = 0
+        for where, text in self.said():
+            searched += len(text)
+            for word in spelled:
+                assert word.encode() not in text, f"the password is in {where}"
+        return searched
 
     def queue(self, name="q", **more):
         """What --queue takes for a queue of this box, which is there afterwards; `more` is deadLetter and retry."""
@@ -328,6 +365,8 @@ def _run_one(name, function, kind):
     failure = None
     try:
         function(box)
+        if kind != "local":
+            box.no_word_of(CANARY, USER)
     except BaseException as problem:  # also a KeyboardInterrupt must not leave processes behind
         failure = problem
     finally:
