@@ -23,9 +23,10 @@ constexpr Duration refused_least = 1s;  // doubled up to
 constexpr Duration refused_most = 8s;   // while the queue stays away
 constexpr Duration refused_each = 50ms;
 // A declare takes 20 us; a queue that makes others wait this long gets a channel where it cannot.
-constexpr Duration slow = 500ms;
-// RabbitMQ asks a quorum queue's leader for a second and answers 0 and 0 when there is none (rabbit_quorum_queue:stat).
-constexpr Duration leaderless = 950ms;
+constexpr Duration slow = 200ms;
+// RabbitMQ waits 250 ms for a quorum queue's leader, and answers 0 and 0 when none speaks (rabbit_quorum_queue:stat/2,
+// 3.10 to 4.x).
+constexpr Duration leaderless = 240ms;
 // How soon a connection with a new login, which the broker's object hands out from then on, is moved to. Chosen: it
 // looks at the login that often itself.
 constexpr Duration follow_each = 5s;
@@ -59,6 +60,7 @@ class Poller::Lane final : public ChannelListener {
   struct Sent {
     Ask* ask;  // null: nobody waits for it any more
     std::string queue;
+    bool alone;  // nothing was under way: its answer takes a whole round trip
   };
   // Whoever asks is in here until it is answered, times out or is cancelled.
   class Place {
@@ -104,8 +106,9 @@ class Poller::Lane final : public ChannelListener {
   std::size_t window_;       // halved by a refusal, grown by answers: many at once must not be sent again and again
   std::list<Ask*> waiting_;  // in order of sending
   std::deque<Sent> sent_;    // in order of answers
-  Time first_since_;         // the front of sent_ is what the broker works on
-  bool opening_ = false;     // by one of those who wait
+  Duration trip_{0};      // the quickest round trip on this channel, so that a far broker is not taken for a slow one
+  Time first_since_;      // the front of sent_ is what the broker works on
+  bool opening_ = false;  // by one of those who wait
   Time follow_at_{};
   std::shared_ptr<Connection> connection_;
   std::unique_ptr<Channel> channel_;
@@ -144,7 +147,9 @@ aio::Task<Result<void>> Poller::Lane::make_channel(aio::Deadline deadline) {
   take_back(std::exchange(sent_, {}));
   channel_.reset();
   connection_ = std::move(*connection);
+  const Time begin = poller_.clock_.now();
   Result<std::unique_ptr<Channel>> channel = co_await connection_->channel(*this, 0, deadline);
+  trip_ = poller_.clock_.now() - begin;
   if (!channel) {
     co_return channel.error().in(poller_.broker_->address().text());
   }
@@ -170,7 +175,7 @@ void Poller::Lane::send_more() {
     if (sent_.empty()) {
       first_since_ = poller_.clock_.now();
     }
-    sent_.push_back({ask, ask->queue});
+    sent_.push_back({ask, ask->queue, sent_.empty()});
     ask->where = Ask::sent;
   }
 }
@@ -187,7 +192,11 @@ bool Poller::Lane::answered(const Method& method) {
   const Sent sent = std::move(sent_.front());
   sent_.pop_front();
   const Time now = poller_.clock_.now();
-  const Duration took = now - std::exchange(first_since_, now);
+  Duration took = now - std::exchange(first_since_, now);
+  if (sent.alone) {
+    trip_ = std::min(trip_, took);
+    took -= trip_;
+  }
   window_ = std::min(window_ + 1, most_);
   const Result<Counts> judged = judge(sent, **counts, took);
   if (sent.ask != nullptr) {

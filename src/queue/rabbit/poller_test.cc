@@ -171,13 +171,25 @@ TEST_F(PollerTest, LetsASlowQueueHoldUpTheOthersOnlyOnce) {
 
 TEST_F(PollerTest, DoesNotTakeTheZeroOfAQueueWithoutALeaderForAnEmptyQueue) {
   run(1, [&]() -> aio::Task<void> {
-    fake_.queues["lost"] = {.ready = 0, .consumers = 0, .takes = 1s};
+    fake_.queues["lost"] = {.ready = 0, .consumers = 0, .takes = 250ms};
     co_await ask({"lost"}, 5s);
     EXPECT_EQ(codes_["lost"], Code::retry);
     EXPECT_THAT(answers_["lost"], HasSubstr("without a leader"));
     fake_.queues["lost"].takes = Duration{0};
     co_await ask({"lost"}, 5s);
     EXPECT_EQ(answers_["lost"], "0 0");
+  });
+}
+
+TEST_F(PollerTest, DoesNotTakeAFarBrokerForASlowOne) {
+  run(1, [&]() -> aio::Task<void> {
+    fake_.trip = 300ms;
+    co_await ask({"q0"}, 5s);
+    co_await ask({"q0"}, 5s);
+    EXPECT_EQ(answers_["q0"], "0 1");
+    fake_.queues["q0"].consumers = 0;
+    co_await ask({"q0"}, 5s);
+    EXPECT_EQ(answers_["q0"], "0 0");
   });
 }
 

@@ -39,6 +39,7 @@ class FakeBroker {
   std::map<std::string, Queue, std::less<>> queues;  // a declare of another name is refused with 404
   bool down = false;                                 // nobody listens
   Duration dial_takes{0};
+  Duration trip{0};  // until what came together is read
   int connections = 0;
   int goodbyes = 0;
   int channels = 0;                   // opened so far
@@ -76,6 +77,7 @@ class FakeBroker {
       if (n.value_or(0) == 0) {
         co_return;
       }
+      co_await clock_.sleep_for(trip);
       if (!greeted && bytes.size() >= 8) {
         greeted = true;
         bytes.erase(0, 8);
