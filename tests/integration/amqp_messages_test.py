@@ -113,6 +113,25 @@ def _(box):
         equal(broker.get("q.dead")[0]["payload_bytes"], 3 * MB, "bytes of the dead letter")
 
 
+@test("where the broker counts what comes back, one that is too large is held after a few times")
+def _(box):
+    with serving(box) as (broker, publisher):
+        broker.declare_queue("q", type="quorum", arguments={"x-delivery-limit": 20})
+        publisher.publish("q", b"x" * 2 * MB, *persistent(ID, after=short("large")))
+        for _ in range(8):
+            worker = start_worker(box, broker.amqp_port)
+            wait_until(lambda: "stays where it is" in worker.err(), what="it to be refused")
+            wait_until(lambda: "held until this worker leaves" in worker.err() or broker.exact_counts("q") == (0, 1),
+                       what="it to be kept")
+            held = "held until this worker leaves" in worker.err()
+            worker.kill()
+            wait_until(lambda: broker.exact_counts("q") == (1, 0), timeout=20, what="it to be back")
+            if held:
+                break
+        else:
+            raise AssertionError(f"it was put back for the eighth time\n{worker.err()}")
+
+
 @test("a cut or a kill while one is on its way leaves it in the queue, and no half of it anywhere")
 def _(box):
     with serving(box, "q", "q.dead") as (broker, publisher), FaultProxy(broker.amqp_port) as proxy:

@@ -7,6 +7,13 @@
 #include "queue/rabbit/receiver.h"
 
 namespace sluice::queue::rabbit {
+namespace {
+
+// A quorum queue counts what comes back, and from some number on, 20 by default in RabbitMQ 4.0, drops the message or
+// dead-letters it. So early tries come soon, and then one for each life of a worker.
+constexpr std::int64_t put_back_max = 5;
+
+}  // namespace
 
 std::shared_ptr<ContentSink> RabbitReceiver::too_large(const amqp_basic_deliver_t& how, Content content) {
   Held& held = keep(how, std::move(content));
@@ -59,6 +66,9 @@ aio::Task<Result<void>> RabbitReceiver::bury_large(Tag tag, aio::Deadline deadli
   }
   const aio::Deadline back = aio::Deadline{*held->back_at};
   const std::string why = held->back_why;
+  if (held->told.delivery_count.value_or(0) >= put_back_max) {
+    co_return Error{Code::invalid, "too large, and held until this worker leaves: " + why};
+  }
   const aio::Deadline until = back.earlier(deadline);
   co_await broker_->clock().sleep_until(until.at);
   if (find(tag) != nullptr && !back.passed(broker_->clock().now())) {
