@@ -71,8 +71,9 @@ def scale(folder, pools):
                 pass
         share = (processor_seconds(process.pid) - used) / (time.monotonic() - begin)
         held, connections = resident_kb(process.pid), len(broker.connections("sluice scale"))
+        os.set_blocking(process.stdout.fileno(), True)
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.communicate(timeout=60)  # reads on, or the end would wait for the pipe
         return share, held, connections
 
 
