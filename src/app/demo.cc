@@ -58,7 +58,6 @@ class Demo {
   aio::Task<int> finish();
   void print_summary(const DemoSums& sums);
   void print_left(const DemoSums& sums);
-  void print_next(bool whole);
   [[nodiscard]] std::string here(const std::string& path) const;
 
   Context& context_;
@@ -363,7 +362,9 @@ void Demo::print_summary(const DemoSums& sums) {
   if (!whole) {
     print_left(sums);
   }
-  print_next(whole);
+  for (const std::string& line : demo_next(context_, state_.pool_file, whole)) {
+    context_.out.line(line);
+  }
 }
 
 void Demo::print_left(const DemoSums& sums) {
@@ -379,56 +380,6 @@ void Demo::print_left(const DemoSums& sums) {
   }
 }
 
-// Only what exists and works when pasted.
-void Demo::print_next(bool whole) {
-  const std::string& file = state_.pool_file;
-  const std::string pool = file.find(' ') == std::string::npos ? file : "'" + file + "'";
-  std::vector<Example> next;
-  const auto add = [&](std::string_view verb, std::string_view flags, std::string_view what) {
-    if (std::ranges::any_of(verbs(), [verb](const Verb& one) { return one.name == verb; })) {
-      next.push_back({fmt::format("{} {} -f {}{}", context_.program, verb, pool, flags), std::string(what)});
-    }
-  };
-  if (whole) {
-    add("explain", "", "why the scaler did what it did");
-    add("publish", " --count 50", "more of the same");
-  }
-  add("scale", "", whole ? "workers for it" : "goes on with what is queued");
-  add("status", "", "how the pool is");
-  int wide = 0;
-  for (const Example& one : next) {
-    wide = std::max(wide, width(one.command));
-  }
-  for (const Example& one : next) {
-    context_.out.line(
-        fmt::format("  {}   {}", padded(one.command, wide), coloured(one.what, Colour::dim, context_.colour)));
-  }
-}
-
-// Empty: the local queue.
-Result<std::optional<DemoRabbit>> rabbit_of(Context& context, const Args& args) {
-  const std::optional<std::string> given = args.text("queue");
-  const std::string type = args.text("queue-type").value_or("quorum");
-  if (!given && (args.has("queue-type") || args.has("secrets"))) {
-    return Error{Code::invalid, "--queue-type and --secrets belong to --queue amqp://HOST:PORT"};
-  }
-  if (!given) {
-    return std::optional<DemoRabbit>();
-  }
-  if (!given->starts_with("amqp://") && !given->starts_with("amqps://")) {
-    return Error{Code::invalid,
-                 "--queue: accepted: amqp://HOST:PORT or amqps://HOST:PORT; without it the queue is a file"};
-  }
-  Result<DemoRabbit> parsed = parse_demo_queue(*given);
-  if (!parsed) {
-    return parsed.error();
-  }
-  parsed->queue = "sluice-demo-" + context.random.hex(6);
-  parsed->quorum = type == "quorum";
-  parsed->secrets = args.text("secrets").value_or("");
-  return std::optional(std::move(*parsed));
-}
-
 aio::Task<int> demo(Context& context, Args args) {
   const std::int64_t count = args.count("count").value_or(200);
   if (count <= demo_threshold || count > 1'000'000) {
@@ -437,7 +388,7 @@ aio::Task<int> demo(Context& context, Args args) {
                     demo_threshold + 1, demo_threshold));
     co_return exit_usage;
   }
-  Result<std::optional<DemoRabbit>> rabbit = rabbit_of(context, args);
+  Result<std::optional<DemoRabbit>> rabbit = demo_rabbit(context, args);
   if (!rabbit) {
     context.err.line("sluice demo: " + rabbit.error().what);
     co_return exit_usage;

@@ -13,7 +13,6 @@
 #include "app/wiring.h"
 #include "fleet/process/scaler_lock.h"
 #include "fleet/process/slot_lock.h"
-#include "queue/rabbit/address.h"
 
 namespace sluice::app {
 namespace {
@@ -103,36 +102,6 @@ Result<void> clear(const std::string& path) {
 }
 
 }  // namespace
-
-Result<DemoRabbit> parse_demo_queue(std::string_view given) {
-  const bool tls = given.starts_with("amqps://");
-  std::string_view rest = given;
-  rest.remove_prefix(std::min(given.size(), given.find("://") + 3));
-  if (const std::size_t at = rest.substr(0, rest.find('/')).rfind('@'); at != std::string_view::npos) {
-    if (rest.substr(0, at) != "guest:guest" && rest.substr(0, at) != "guest") {
-      return Error{Code::invalid,
-                   "--queue: a URL with a login; accepted: no login but guest's in a URL, it is seen by every user of "
-                   "this machine. Write it to DIR/rabbitmq/username and DIR/rabbitmq/password and add --secrets DIR"};
-    }
-    rest.remove_prefix(at + 1);
-  }
-  const std::size_t slash = rest.find('/');
-  DemoRabbit out{
-      .url = fmt::format("{}{}", tls ? "amqps://" : "amqp://", rest.substr(0, slash)), .queue = "", .secrets = ""};
-  if (slash != std::string_view::npos && slash + 1 < rest.size()) {
-    // As every AMQP URL does: /%2F is the virtual host "/" (RabbitMQ URI specification).
-    const std::string_view name = rest.substr(slash + 1);
-    out.vhost = name == "%2F" || name == "%2f" ? "/" : std::string(name);
-  }
-  const Result<queue::rabbit::Address> address = queue::rabbit::parse_address(out.url, {}, out.vhost);
-  if (!address) {
-    return address.error().in("--queue");
-  }
-  if (out.vhost.find_first_of("%\"\\/\n\r") != std::string::npos && out.vhost != "/") {
-    return Error{Code::invalid, "--queue: a virtual host with unusual letters; accepted: amqp://host:port/VHOST"};
-  }
-  return out;
-}
 
 Result<DemoFolder> make_demo_folder(const std::string& path, const std::optional<DemoRabbit>& rabbit) {
   struct stat info{};

@@ -3,8 +3,8 @@
 // What the demo leaves behind: a pool file, a handler, the handlers' own ledger, the queue and the scaler's state.
 #include <optional>
 #include <string>
-#include <string_view>
 
+#include "app/demo_rabbit.h"
 #include "base/result.h"
 
 namespace sluice::app {
@@ -16,18 +16,6 @@ struct DemoFolder {
   [[nodiscard]] std::string pool() const { return path + "/pool.yaml"; }
   [[nodiscard]] std::string ledger() const { return path + "/ledger.txt"; }
 };
-
-// A queue on a RabbitMQ in place of the file.
-struct DemoRabbit {
-  std::string url;  // without credentials
-  std::string vhost = "/";
-  std::string queue;
-  bool quorum = true;
-  std::string secrets;  // the folder whose folder "rabbitmq" holds the login; empty: guest
-};
-// From what `--queue` was given: amqp://host:port[/vhost]. The login in it may be guest's, and is left out then;
-// Code::invalid with the accepted form otherwise, which never repeats a password.
-[[nodiscard]] Result<DemoRabbit> parse_demo_queue(std::string_view given);
 
 // Makes the folder, or takes over one that a demo left. Refused with Code::invalid: any other folder, or anything else
 // of that name; with Code::conflict: one whose demo, scaler or workers still run.

@@ -8,6 +8,7 @@
 
 #include "app/progress.h"
 #include "app/text.h"
+#include "app/verbs.h"
 #include "app/version.h"
 
 namespace sluice::app {
@@ -135,6 +136,32 @@ std::string demo_line(const DemoState& state) {
   const std::string states = by_state(state.view);
   return fmt::format("{} ready, {} in flight, {} of {} done, {}", number(sample.ready), number(sample.in_flight),
                      state.done, state.count, states.empty() ? "no worker" : states);
+}
+
+std::vector<std::string> demo_next(const Context& context, const std::string& file, bool whole) {
+  const std::string pool = file.find(' ') == std::string::npos ? file : "'" + file + "'";
+  std::vector<Example> next;
+  const auto add = [&](std::string_view verb, std::string_view flags, std::string_view what) {
+    if (std::ranges::any_of(verbs(), [verb](const Verb& one) { return one.name == verb; })) {
+      next.push_back({fmt::format("{} {} -f {}{}", context.program, verb, pool, flags), std::string(what)});
+    }
+  };
+  if (whole) {
+    add("explain", "", "why the scaler did what it did");
+    add("publish", " --count 50", "more of the same");
+  }
+  add("scale", "", whole ? "workers for it" : "goes on with what is queued");
+  add("status", "", "how the pool is");
+  int wide = 0;
+  for (const Example& one : next) {
+    wide = std::max(wide, width(one.command));
+  }
+  std::vector<std::string> lines;
+  for (const Example& one : next) {
+    lines.push_back(
+        fmt::format("  {}   {}", padded(one.command, wide), coloured(one.what, Colour::dim, context.colour)));
+  }
+  return lines;
 }
 
 }  // namespace sluice::app

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "app/context.h"
 #include "app/narrate.h"
 #include "app/screen.h"
 #include "fleet/node_group.h"
@@ -35,5 +36,8 @@ struct DemoState {
                                                     int rows, bool colour);
 // "37 ready, 4 in flight, 154 of 200 done, 5 workers (4 busy, 1 starting)"
 [[nodiscard]] std::string demo_line(const DemoState& state);
+
+// The commands to try next, a line each: only what exists and works when pasted.
+[[nodiscard]] std::vector<std::string> demo_next(const Context& context, const std::string& pool_file, bool whole);
 
 }  // namespace sluice::app

@@ -42,8 +42,9 @@ struct Totals {
 
 class Publishing {
  public:
-  Publishing(Context& context, const Args& args, std::unique_ptr<queue::Publisher> publisher)
-      : context_(context), publisher_(std::move(publisher)), started_(context.clock.now()) {
+  // `knows_ids`: the queue adds no second copy of a message that it has.
+  Publishing(Context& context, const Args& args, std::unique_ptr<queue::Publisher> publisher, bool knows_ids)
+      : context_(context), publisher_(std::move(publisher)), knows_ids_(knows_ids), started_(context.clock.now()) {
     run_ = args.text("run").value_or(context.random.hex(8));
     prefix_ = args.text("id-prefix").value_or("") + run_;
     type_ = args.text("type").value_or("");
@@ -75,6 +76,7 @@ class Publishing {
 
   Context& context_;
   std::unique_ptr<queue::Publisher> publisher_;
+  bool knows_ids_;
   Time started_;
   Time last_drawn_;
   std::string run_, prefix_, type_;
@@ -274,10 +276,9 @@ int Publishing::finish() {
     context_.out.line(line);
   }
   if (totals_.unknown > 0) {
-    context_.err.line(
-        fmt::format("The unknown ones may have arrived. Publish the same input again with --run {}: ids that "
-                    "still wait are not added twice.",
-                    run_));
+    context_.err.line(fmt::format(
+        "The unknown ones may have arrived. Publish the same input again with --run {}: {}", run_,
+        knows_ids_ ? "ids that still wait are not added twice." : "the same ids, so that both can be told."));
   }
   if (read_failure_) {
     context_.err.line("sluice publish: " + read_failure_->what);
@@ -380,7 +381,8 @@ aio::Task<int> publish(Context& context, Args args) {
       co_return code;
     }
   }
-  Publishing publishing(context, args, (*client)->publisher());
+  const bool knows_ids = std::holds_alternative<pool::LocalQueue>(target->spec.queue);
+  Publishing publishing(context, args, (*client)->publisher(), knows_ids);
   aio::TaskGroup watchers(context.loop, context.clock);
   watchers.spawn(stop_on_signal(context, signals, publishing, watchers));
   const int fd = file ? file.get() : STDIN_FILENO;

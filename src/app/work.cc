@@ -297,8 +297,10 @@ aio::Task<int> work(Context& context, Args args) {
   options->worker =
       *place ? (*place)->worker() : context.env("SLUICE_WORKER").value_or("worker-" + context.random.hex(6));
   const aio::Deadline deadline = context.clock.in(open_timeout);
-  wiring::QueueAccess access{
-      .secrets = target->secrets, .purpose = "sluice work " + options->worker, .prefetch = options->concurrency};
+  wiring::QueueAccess access{.secrets = target->secrets,
+                             .purpose = "sluice work " + options->worker,
+                             .prefetch = options->concurrency,
+                             .max_runtime = options->max_runtime};
   Result<std::unique_ptr<wiring::QueueClient>> client =
       co_await context.queues.open(target->spec, std::move(access), deadline);
   if (!client) {

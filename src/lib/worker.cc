@@ -196,6 +196,7 @@ aio::Task<int> Worker::Impl::live(lib::Settings settings, std::function<Outcome(
   wiring::QueueAccess access{.secrets = settings.secrets,
                              .purpose = "sluice worker " + settings.runtime.worker,
                              .prefetch = settings.runtime.concurrency,
+                             .max_runtime = settings.runtime.max_runtime,
                              .body_max = settings.runtime.body_max};
   Result<std::unique_ptr<wiring::QueueClient>> queue =
       co_await queues.open(settings.queue, std::move(access), deadline);

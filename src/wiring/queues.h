@@ -42,8 +42,9 @@ struct QueueAccess {
   std::string secrets;       // the folder in which `credentials: {secret: NAME}` is the folder NAME
   std::string purpose;       // for whom: the connection's name in the broker's tools, such as "sluice work orders-w3"
   std::size_t prefetch = 1;  // deliveries that a receiver holds at most
-  std::size_t body_max = 16U << 20U;     // of a local queue; others say it themselves
-  std::optional<Duration> expires = {};  // what declare() makes goes when nobody has used it for this long
+  std::optional<Duration> max_runtime = {};  // of a handler, where one is set
+  std::size_t body_max = 16U << 20U;         // of a local queue; others say it themselves
+  std::optional<Duration> expires = {};      // what declare() makes goes when nobody has used it for this long
 };
 
 // One client of a queue. What it makes may outlive it.
@@ -71,6 +72,8 @@ class QueueClient {
 [[nodiscard]] std::string absolute(const std::string& folder, const std::string& path);
 // Makes the paths in it absolute, from `folder`.
 void make_absolute(pool::Queue& queue, const std::string& folder);
+// Whether it is the address of a RabbitMQ; Code::invalid with the accepted form.
+[[nodiscard]] Result<void> check_address(const std::string& amqp_url);
 // Where dead letters of a RabbitMQ queue go when the pool names no queue for them, and where retries wait.
 [[nodiscard]] std::string dead_letter_queue(const QueueSpec& spec);
 [[nodiscard]] std::string retry_queue(const std::string& queue, Duration delay);

@@ -27,6 +27,8 @@ using queue::rabbit::RetryQueue;
 
 namespace {
 
+constexpr Duration broker_patience = std::chrono::minutes{30};  // RabbitMQ's consumer_timeout since 3.8.17
+
 const pool::RabbitQueue& rabbit_of(const QueueSpec& spec) {
   return std::get<pool::RabbitQueue>(spec.queue);
 }
@@ -94,6 +96,11 @@ Result<aio::TlsOptions> tls_of(const pool::RabbitQueue& queue, const std::string
 
 }  // namespace
 
+Result<void> check_address(const std::string& amqp_url) {
+  const Result<Address> address = queue::rabbit::parse_address(amqp_url, {}, "/");
+  return address ? Result<void>{} : Result<void>(address.error());
+}
+
 std::string dead_letter_queue(const QueueSpec& spec) {
   return spec.dead_letter.queue.value_or(rabbit_of(spec).queue + ".dead");
 }
@@ -132,6 +139,7 @@ class RabbitClient final : public QueueClient {
                                        .prefetch = static_cast<std::uint16_t>(access_.prefetch),
                                        .body_max = body_max(),
                                        .dead_letter_queue = dead_letter_queue(spec_),
+                                       .held_max = held_max(),
                                        .retry_queues = retries_,
                                        .warn = queues_.warn_});
   }
@@ -186,6 +194,20 @@ class RabbitClient final : public QueueClient {
  private:
   [[nodiscard]] std::unique_ptr<queue::BacklogSource> counter(const std::string& name) {
     return std::make_unique<queue::rabbit::RabbitSource>(broker_, name);
+  }
+  // A handler's time, and as long again for what comes before and after it. Past the broker's own limit it takes a
+  // message back from a worker that is at it; brokers that let a consumer say more are asked to.
+  [[nodiscard]] std::optional<Duration> held_max() const {
+    if (access_.max_runtime && *access_.max_runtime * 2 > broker_patience) {
+      if (*access_.max_runtime >= broker_patience) {
+        queues_.warn_(
+            fmt::format("workers.maxRuntime is {}: RabbitMQ takes back what is held for longer than its "
+                        "consumer_timeout, {} unless it was changed; `sluice doctor` says what it is",
+                        format_duration(*access_.max_runtime), format_duration(broker_patience)));
+      }
+      return *access_.max_runtime * 2;
+    }
+    return std::nullopt;
   }
   [[nodiscard]] std::size_t body_max() const { return static_cast<std::size_t>(queue_.max_body.n); }
 

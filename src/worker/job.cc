@@ -13,8 +13,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// One call to the broker; shorter than settle_timeout so that a lost answer is asked for again within it.
-constexpr Duration call_timeout = 10s;
 constexpr Backoff::Options call_backoff{.base = 50ms, .cap = 2s};
 
 bool is_cancellation(const boost::system::system_error& e) {

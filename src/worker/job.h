@@ -21,6 +21,9 @@
 
 namespace sluice::worker {
 
+// One call to the broker; shorter than settle_timeout so that a lost answer is asked for again within it.
+inline constexpr Duration call_timeout = std::chrono::seconds{10};
+
 // What all jobs of a worker share. The references outlive them.
 struct JobContext {
   aio::Loop& loop;

@@ -14,8 +14,6 @@ namespace {
 
 // A receive is renewed at least this often, so that a broker that went away silently is noticed.
 constexpr Duration receive_max = 60s;
-// Opening, cancelling, closing: one try.
-constexpr Duration call_timeout = 10s;
 // To stop consuming in a drain (facts P7).
 constexpr Duration stop_timeout = 1s;
 constexpr Backoff::Options reconnect_backoff{.base = 100ms, .cap = 10s};
@@ -269,39 +267,9 @@ void Runtime::accept(std::vector<queue::Delivery> batch) {
   }
 }
 
-void Runtime::start_suspect() {
-  if (suspects_.empty() || !jobs_.empty()) {
-    return;
-  }
-  // The one that was in the fewest crashes is the likeliest innocent neighbour: it goes first.
-  const auto next = std::ranges::min_element(suspects_, {}, &Job::attempt);
-  std::shared_ptr<Job> suspect = std::move(*next);
-  suspects_.erase(next);
-  alone_ = true;
-  start(std::move(suspect), true);
-}
-
-void Runtime::return_suspects() {
-  for (const std::shared_ptr<Job>& suspect : std::exchange(suspects_, {})) {
-    start(suspect, false);
-  }
-}
-
 void Runtime::start(std::shared_ptr<Job> job, bool handle) {
   jobs_.push_back(job);
   all_->spawn(work(std::move(job), handle));
-}
-
-// First nothing more is taken, then the rest is handed back: what is on its way when a consumer is cancelled would come
-// again as if its worker had died.
-aio::Task<bool> Runtime::leave_alone(queue::Tag tag) {
-  const aio::Deadline deadline = clock_.in(call_timeout);
-  const Result<void> alone = co_await receiver_.alone(tag, deadline);
-  return_suspects();
-  while (jobs_.size() > 1) {
-    co_await changed_.wait(aio::Deadline{});  // each of them has a deadline of its own
-  }
-  co_return alone.has_value();
 }
 
 aio::Task<void> Runtime::work(std::shared_ptr<Job> job, bool handle) {

@@ -111,7 +111,7 @@ def feed(publisher, count, seconds):
     publisher.popen.stdin.close()
 
 
-@test("kill -9 of workers, scaler and broker: everything done, nothing twice without a cause, never too many workers")
+@test("kill -9 of workers, scaler and broker: all done, nothing twice without a cause, never too many workers")
 def _(box):
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
@@ -166,8 +166,8 @@ def _(box):
         equal(box.broker.exact_counts(name + ".dead"), (0, 0), "dead letters")
     twice = len(runs) - len(published)
     causes = collections.Counter(cause for _, _, cause in runs if cause)
-    print(f"{messages} messages; killed: {chaos.killed}; {twice} begun again, all with a cause: {dict(causes)}; at most "
-          f"{watch.most} workers in {watch.samples} looks")
+    print(f"{messages} messages; killed: {chaos.killed}; {twice} begun again, all with a cause: {dict(causes)}; at "
+          f"most {watch.most} workers in {watch.samples} looks")
 
 
 main()

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "queue/rabbit/arguments.h"
+
 namespace sluice::queue::rabbit {
 namespace {
 
@@ -98,6 +100,11 @@ aio::Task<Result<void>> RabbitReceiver::subscribe(aio::Deadline deadline) {
   amqp_basic_consume_t consume{};
   consume.queue = to_bytes(options_.queue);
   consume.consumer_tag = to_bytes(options_.who);
+  Arguments arguments;
+  if (options_.held_max) {
+    arguments.number("x-consumer-timeout", to_ms(*options_.held_max));
+    consume.arguments = arguments.table();
+  }
   const Result<Channel::Answer> accepted =
       co_await channel_->call(AMQP_BASIC_CONSUME_METHOD, &consume, AMQP_BASIC_CONSUME_OK_METHOD, deadline);
   co_return accepted ? Result<void>{} : Result<void>(accepted.error().in(where()));

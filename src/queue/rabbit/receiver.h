@@ -31,6 +31,8 @@ struct ReceiverOptions {
   std::uint16_t prefetch = 1;         // at most this many deliveries are held
   std::size_t body_max = 16U << 20U;  // larger ones are not kept
   std::string dead_letter_queue;
+  // The longest that a delivery may be held: asked for with the consumer, where the broker knows that.
+  std::optional<Duration> held_max = {};
   std::vector<RetryQueue> retry_queues;  // shortest delay first
   std::function<void(std::string_view)> warn = [](std::string_view) {};
 };
