@@ -45,6 +45,9 @@ void read_queue(const std::string& text, const std::string& where, const std::st
     out.queue = {.queue = *parsed.queue, .dead_letter = parsed.dead_letter, .retry = parsed.retry};
     out.runtime.dead_letter_after = static_cast<std::uint32_t>(parsed.dead_letter.after);
     out.runtime.retry_delays = parsed.retry.delays;
+    if (const auto* const rabbit = std::get_if<pool::RabbitQueue>(&*parsed.queue)) {
+      out.runtime.body_max = static_cast<std::size_t>(rabbit->max_body.n);
+    }
   } else {
     out.queue.queue = pool::LocalQueue{.path = text};
   }
