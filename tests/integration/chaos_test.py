@@ -125,6 +125,7 @@ def _(box):
                 "broker": scaled((1, 10.0), (10, 25.0))}
         if box.kind == "classic":  # each crash of the broker counts for all that waits in a classic queue
             plan["broker"] = scaled((1, 10.0), (3, 60.0))
+            feeding = scaled(10, 300)
     box.write("handle", HANDLER.format(seconds=handler), mode=0o755)
     pool = box.pool(policy={"backlogPerWorker": {"messages": 10, "every": "1s"}},
                     workers={"max": workers_max, "idleExit": "2s",

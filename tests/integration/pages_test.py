@@ -9,7 +9,7 @@ def _(box):
     for page in ("cli", "doctor"):
         said = box.sluice("man", "--markdown", page, exit=0).out
         kept = (ROOT / f"docs/reference/{page}.md").read_text(encoding="utf-8")
-        assert said == kept, f"docs/reference/{page}.md is stale: sluice man --markdown {page} > docs/reference/{page}.md"
+        assert said == kept, f"stale: sluice man --markdown {page} > docs/reference/{page}.md"
 
 
 main()
