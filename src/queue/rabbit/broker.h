@@ -27,7 +27,7 @@ struct BrokerOptions {
   std::function<Result<Login>()> login = [] { return Result<Login>(Login{}); };
   std::function<Result<aio::TlsOptions>()> tls = [] { return Result<aio::TlsOptions>(aio::TlsOptions{}); };
   std::function<void(std::string_view)> warn = [](std::string_view) {};
-  Duration heartbeat = std::chrono::seconds{20};
+  Duration heartbeat = heartbeat_usual;
   // Makes the stream under a connection, TLS not included; empty: by name or address.
   std::function<aio::Task<Result<std::unique_ptr<aio::Stream>>>(Node, aio::Deadline)> dial = {};
 };
