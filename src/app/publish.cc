@@ -26,7 +26,7 @@ constexpr std::size_t message_max = 16U << 20U;  // what a queue takes at most, 
 constexpr Duration open_timeout = 30s;           // chosen: another process may hold the file for a long commit
 constexpr Duration publish_timeout = 60s;        // chosen: a disk that syncs a batch slower than this is broken
 constexpr Duration look_for_stop = 100ms;
-constexpr Duration leave_within = 10s;  // after Ctrl-C, for what was sent and is not confirmed
+constexpr Duration leave_within = 7s;  // after Ctrl-C, for what was sent and is not confirmed; 10 s with the goodbyes
 
 // Messages in a row that met the same fate, so that a million of them are one line.
 struct NotConfirmed {
