@@ -170,6 +170,9 @@ class Working final : public worker::Observer {
   void ready() override;
   void settled(const worker::Settled& one) override;
   void trouble(std::string_view what) override { context_.log.warn("work", what, {{"worker", name_}}); }
+  void recovered(Duration after) override {
+    context_.log.info("work", "the broker is back after " + humane_duration(after), {{"worker", name_}});
+  }
   void last_words();
   [[nodiscard]] int finish(const Result<worker::Summary>& end, Time started);
 

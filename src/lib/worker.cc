@@ -118,6 +118,7 @@ struct Worker::Impl final : worker::Observer {
 
   void ready() override;
   void trouble(std::string_view what) override { say(std::string(what)); }
+  void recovered(Duration after) override { say("the broker is back after " + format_duration(after)); }
 
   aio::Task<int> live(lib::Settings settings, std::function<Outcome(const Message&)> handle);
   aio::Task<void> obey_signals();

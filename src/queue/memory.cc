@@ -177,6 +177,7 @@ class MemoryReceiver final : public Receiver {
     co_return done;
   }
 
+  void on_lost(std::function<void(Tag, const Error&)> tell) override { holder_.lost = std::move(tell); }
   [[nodiscard]] MemoryHolder& holder() { return holder_; }
 
  private:
@@ -414,6 +415,12 @@ std::unique_ptr<BacklogSource> MemoryBroker::source(std::string who) {
 
 void MemoryBroker::kill(Receiver& receiver) {
   state_->died(static_cast<MemoryReceiver&>(receiver).holder());
+  state_->advance();
+  state_->wake();
+}
+
+void MemoryBroker::cut(Receiver& receiver) {
+  state_->cut(static_cast<MemoryReceiver&>(receiver).holder());
   state_->advance();
   state_->wake();
 }

@@ -112,6 +112,8 @@ class MemoryBroker {
   // crash, finished as ack unknown. Its calls, waiting ones too, answer Code::gone from now on.
   void kill(Receiver& receiver);
   void kill(std::string_view who);
+  // The connection of this Receiver is lost: what it held comes back as after a kill, it is told so, and goes on.
+  void cut(Receiver& receiver);
 
   void set_faults(Faults* faults);  // null: none. Outlives its use here
   // Nothing is answered until then; what waits longer than its deadline fails undone.

@@ -356,6 +356,23 @@ void MemoryBroker::State::died(MemoryHolder& holder) {
   orphans.emplace(number, std::pair(holder.who, std::exchange(holder.own, {})));
 }
 
+void MemoryBroker::State::cut(MemoryHolder& holder) {
+  std::vector<Tag> gone;
+  for (const MemoryItem* item = holder.own.front(); item != nullptr; item = item->next) {
+    if (std::ranges::find(holder.arrived, item->tag()) == holder.arrived.end()) {
+      gone.push_back(item->tag());
+    }
+  }
+  const bool cancelled = holder.cancelled;
+  died(holder);
+  holder.dead = false;
+  holder.cancelled = cancelled;
+  consumers += holder.open && !cancelled ? 1 : 0;
+  for (const Tag tag : gone) {
+    holder.lost(tag, Error{Code::retry, "the connection was cut"});
+  }
+}
+
 model::Sample MemoryBroker::State::sample() {
   const Time now = clock.now();
   const auto reading = [now](std::uint64_t n) {

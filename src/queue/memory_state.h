@@ -73,6 +73,7 @@ struct MemoryHolder {
   bool dead = false;
   MemoryLine own;
   std::deque<Tag> arrived;  // taken from the line, not yet handed out
+  std::function<void(Tag, const Error&)> lost = [](Tag, const Error&) {};
   std::optional<aio::Resumer> waiter;
   Time armed_for = Time::max();
   MemoryHolder* wait_prev = nullptr;
@@ -102,6 +103,7 @@ struct MemoryBroker::State {
   void stop_consuming(MemoryHolder& holder);
   void close(MemoryHolder& holder);
   void died(MemoryHolder& holder);
+  void cut(MemoryHolder& holder);
   [[nodiscard]] model::Sample sample();
 
   // Lets the first waiting receiver look when there is something to take, and makes it watch the clock.

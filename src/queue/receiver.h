@@ -15,6 +15,7 @@
 // The broker is the authority: a settling call that returns an Error may or may not have happened. Every tag is settled
 // at most once and only on the Receiver that delivered it; one that is settled already, or whose lease was lost, is
 // answered Code::gone. There is no automatic acknowledgement.
+#include <functional>
 #include <vector>
 
 #include "aio/clock.h"
@@ -27,6 +28,11 @@ namespace sluice::queue {
 class Receiver {
  public:
   virtual ~Receiver() = default;
+
+  // Has `tell` called on the loop, from within anything, for each delivery that was handed out and is no longer held
+  // here because the connection it came over has ended, and why: somebody else gets it. Not called where a lease says
+  // so.
+  virtual void on_lost(std::function<void(Tag, const Error& why)> tell) { (void)tell; }
 
   // Connects and is accepted as a consumer: from here on the worker is "ready".
   virtual aio::Task<Result<void>> open(aio::Deadline deadline) = 0;

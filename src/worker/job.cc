@@ -77,8 +77,9 @@ bool Job::ours() const {
   return !lost_ && context_.clock.now() < lease_until_;
 }
 
-void Job::lose() {
+void Job::lose(std::string why) {
   lost_ = true;
+  lost_why_ = std::move(why);
   if (handler_group_ != nullptr) {
     handler_group_->cancel();
   }
@@ -111,7 +112,7 @@ aio::Task<void> Job::keep_lease() {
     }
     const Time sent = context_.clock.now();
     if (sent >= lease_until_) {
-      co_return lose();
+      co_return lose("the lease was lost");
     }
     // The new lease counts from when it was asked for: the broker cannot have begun it earlier.
     const aio::Deadline deadline = aio::Deadline{sent + period}.earlier(aio::Deadline{lease_until_});
@@ -122,7 +123,7 @@ aio::Task<void> Job::keep_lease() {
     if (extended) {
       lease_until_ = sent + lease;
     } else if (extended.error().code == Code::gone) {
-      co_return lose();
+      co_return lose("the lease was lost");
     }
     wait = extended ? period : std::min<Duration>(period / 4, 1s);
   }
@@ -274,7 +275,7 @@ aio::Task<JobEnd> Job::settle(Verdict verdict) {
   while (true) {
     if (!ours()) {
       end.fate = unheard ? Fate::unknown : Fate::lost;
-      end.why = "the lease was lost";
+      end.why = lost_why_;
       co_return end;
     }
     const aio::Deadline deadline = patience.earlier(aio::Deadline{context_.leave_by});

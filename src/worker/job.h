@@ -77,6 +77,8 @@ class Job {
 
   // Stops the handler if it runs (it is requeued then) and keeps it from starting.
   void stop();
+  // It belongs to somebody else by now: stops the handler, and nothing is sent about it any more.
+  void lose(std::string why);
   // Ends keep_lease().
   void over();
 
@@ -104,12 +106,12 @@ class Job {
   aio::Task<JobEnd> settle(Verdict verdict);
   aio::Task<Result<void>> send(Verdict verdict, aio::Deadline deadline);
   [[nodiscard]] bool ours() const;
-  void lose();
 
   JobContext& context_;
   queue::Delivery delivery_;
   Time lease_until_ = Time::max();
   bool lost_ = false;
+  std::string lost_why_ = "the lease was lost";
   bool stop_ = false;
   bool over_ = false;
   aio::Event over_event_;

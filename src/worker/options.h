@@ -21,9 +21,10 @@ struct RuntimeOptions {
   std::vector<Duration> retry_delays{std::chrono::seconds{1}, std::chrono::seconds{10}, std::chrono::seconds{60},
                                      std::chrono::seconds{600}};  // by attempt; the last one repeats
   std::size_t body_max = 16U << 20U;                              // a larger body goes to the dead letters unread
-  Duration open_timeout = std::chrono::seconds{30};               // chosen: a broker's restart
-  Duration settle_timeout = std::chrono::seconds{30};  // chosen: the same; one message waits for it, not the worker
-  Duration patience = std::chrono::minutes{5};  // with a broker that answers no receive, before the worker gives up
+  Duration settle_timeout = std::chrono::seconds{30};  // chosen: a broker's restart; one message waits, not the worker
+  // With a queue that is gone, or refuses this worker, while it consumes, before the worker gives up. One that is only
+  // away is waited for.
+  Duration patience = std::chrono::minutes{5};
 };
 
 }  // namespace sluice::worker

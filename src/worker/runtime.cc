@@ -14,13 +14,19 @@ namespace {
 
 // A receive is renewed at least this often, so that a broker that went away silently is noticed.
 constexpr Duration receive_max = 60s;
-// To stop consuming in a drain (facts P7).
-constexpr Duration stop_timeout = 1s;
-constexpr Backoff::Options reconnect_backoff{.base = 100ms, .cap = 10s};
-// What had already arrived is there at once after a cancel; this only bounds a broker that does not say "nothing more".
-constexpr Duration leftovers_timeout = 1s;
+// Each try costs the broker a channel and a line in its log.
+constexpr Backoff::Options refused_backoff{.base = 1s, .cap = 20s};
+// After trouble, how soon a receive that brings nothing says that all is well again.
+constexpr Duration settled_after = 1s;
+// Reasons that are told in one outage: more are the same in other words.
+constexpr std::size_t told_max = 8;
 // Of the grace period, kept for settling what ran: a quarter, at most this (facts: finish until grace - 5 s).
 constexpr Duration settle_share_max = 5s;
+
+// Nothing but its absence speaks against it.
+bool away(const Error& error) {
+  return error.code == Code::retry || error.code == Code::throttled;
+}
 
 }  // namespace
 
@@ -43,7 +49,8 @@ Runtime::Runtime(aio::Loop& loop, aio::Clock& clock, Random& random, queue::Rece
                .handler = handler,
                .options = options_},
       changed_(clock),
-      receive_backoff_(reconnect_backoff) {
+      away_backoff_(away_backoff),
+      refused_backoff_(refused_backoff) {
   check(options_.concurrency >= 1, "a worker with no room for a message");
   report_.worker = options_.worker;
 }
@@ -110,6 +117,15 @@ WorkerReport Runtime::report() const {
 aio::Task<Result<Summary>> Runtime::run() {
   aio::TaskGroup all(context_.loop, clock_);
   all_ = &all;
+  receiver_.on_lost([this](queue::Tag tag, const Error& why) {
+    for (const std::shared_ptr<Job>& job : std::vector(jobs_)) {
+      if (job->delivery().tag == tag) {
+        job->lose(why.what);
+      }
+    }
+  });
+  const auto deaf = [](queue::Receiver* receiver) { receiver->on_lost([](queue::Tag, const Error&) {}); };
+  const std::unique_ptr<queue::Receiver, decltype(deaf)> told(&receiver_, deaf);  // the receiver may outlive this
   all.spawn(live());
   co_await all.join();
   summary_.counts = report_.counts;
@@ -138,24 +154,21 @@ aio::Task<void> Runtime::live() {
 }
 
 aio::Task<bool> Runtime::open() {
-  const aio::Deadline patience = clock_.in(options_.open_timeout);
-  Backoff backoff(reconnect_backoff);
   while (!must_leave()) {
-    const aio::Deadline deadline = clock_.in(call_timeout).earlier(patience);
+    const aio::Deadline deadline = clock_.in(call_timeout);
     const Result<void> opened = co_await receiver_.open(deadline);
     if (opened) {
       phase_ = Phase::consuming;
       observer_.ready();
+      receive_worked();
       co_return true;
     }
-    const bool transient = opened.error().code == Code::retry || opened.error().code == Code::throttled;
-    const Time again = clock_.now() + backoff.next(random_);
-    if (!transient || patience.passed(again)) {
+    if (!away(opened.error())) {
       fail(opened.error());
       break;
     }
-    observer_.trouble(opened.error().what);
-    co_await changed_.wait(aio::Deadline{again});
+    tell_once(opened.error());
+    co_await changed_.wait(aio::Deadline{clock_.now() + away_backoff_.next(random_)});
   }
   co_return false;
 }
@@ -179,7 +192,7 @@ bool Runtime::idle_long_enough() const {
 
 // Never past the moment at which the queue would have been idle for long enough.
 aio::Deadline Runtime::receive_until() const {
-  const aio::Deadline until = clock_.in(receive_max);
+  const aio::Deadline until = clock_.in(failing_since_ ? settled_after : receive_max);
   if (!options_.idle_exit) {
     return until;
   }
@@ -216,8 +229,7 @@ aio::Task<void> Runtime::receive_once(std::size_t max, aio::Deadline until) {
     receive_failed(batch.error());
     co_return;
   }
-  receive_backoff_.reset();
-  failing_since_.reset();
+  receive_worked();
   looked_ = looked_ || batch->empty();
   accept(std::move(*batch));
 }
@@ -226,13 +238,35 @@ void Runtime::receive_failed(const Error& error) {
   const Time now = clock_.now();
   idle_since_ = now;
   looked_ = false;
-  failing_since_ = failing_since_.value_or(now);
-  if (error.code == Code::invalid || now - *failing_since_ >= options_.patience) {
+  if (away(error)) {
+    refused_since_.reset();
+    receive_after_ = now + away_backoff_.next(random_);
+  } else {
+    refused_since_ = refused_since_.value_or(now);
+    receive_after_ = now + refused_backoff_.next(random_);
+  }
+  if (error.code == Code::invalid || (refused_since_ && now - *refused_since_ >= options_.patience)) {
     fail(error);
     return;
   }
-  observer_.trouble(error.what);
-  receive_after_ = now + receive_backoff_.next(random_);
+  tell_once(error);
+}
+
+void Runtime::tell_once(const Error& error) {
+  failing_since_ = failing_since_.value_or(clock_.now());
+  if (told_.size() < told_max && told_.insert(error.what).second) {
+    observer_.trouble(error.what);
+  }
+}
+
+void Runtime::receive_worked() {
+  away_backoff_.reset();
+  refused_backoff_.reset();
+  refused_since_.reset();
+  told_.clear();
+  if (failing_since_) {
+    observer_.recovered(clock_.now() - *std::exchange(failing_since_, std::nullopt));
+  }
 }
 
 void Runtime::accept(std::vector<queue::Delivery> batch) {
@@ -337,92 +371,6 @@ void Runtime::record(const Job& job, const JobEnd& end) {
                             .wait = delivery.waited,
                             .work = end.work.value_or(Duration{0}),
                             .why = end.why});
-}
-
-aio::Task<void> Runtime::leave() {
-  phase_ = Phase::leaving;
-  if (receive_group_ != nullptr) {
-    receive_group_->cancel();
-  }
-  while (receiving_) {
-    co_await changed_.wait(aio::Deadline{});
-  }
-  const bool cancelled = co_await cancel_consumer();
-  if (cancelled) {
-    co_await take_leftovers();
-  }
-  co_await settle_all();
-}
-
-aio::Task<bool> Runtime::cancel_consumer() {
-  const Duration timeout = context_.stopping ? stop_timeout : call_timeout;
-  const aio::Deadline deadline = clock_.in(timeout);
-  const Result<void> cancelled = co_await receiver_.cancel(deadline);
-  if (!cancelled) {
-    // Still consuming, perhaps: what is handed back would come again at once, for ever. What it may still have sent is
-    // requeued by close().
-    observer_.trouble(cancelled.error().what);
-  }
-  co_return cancelled.has_value();
-}
-
-// What arrived between the last look and the end of consuming is handled like everything else, or requeued in a drain.
-aio::Task<void> Runtime::take_leftovers() {
-  while (true) {
-    const bool room = must_leave() || (jobs_.size() < options_.concurrency && suspects_.empty() && !alone_);
-    if (!room) {
-      start_suspect();
-      co_await changed_.wait(aio::Deadline{});
-      continue;
-    }
-    const std::size_t max = must_leave() ? options_.concurrency : options_.concurrency - jobs_.size();
-    const aio::Deadline deadline =
-        clock_.in(leftovers_timeout).earlier(aio::Deadline{std::max(finish_by_, clock_.now())});
-    Result<std::vector<queue::Delivery>> batch = co_await receiver_.receive(max, deadline);
-    if (!batch) {
-      observer_.trouble(batch.error().what);
-      co_return;
-    }
-    if (batch->empty()) {
-      co_return;
-    }
-    accept(std::move(*batch));
-  }
-}
-
-aio::Task<void> Runtime::settle_all() {
-  while (!jobs_.empty() || !suspects_.empty()) {
-    if (context_.stopping) {
-      return_suspects();
-    } else {
-      start_suspect();
-    }
-    if (context_.stopping && clock_.now() >= finish_by_) {
-      for (const std::shared_ptr<Job>& job : jobs_) {
-        job->stop();
-      }
-    }
-    const bool wait_for_grace = context_.stopping && clock_.now() < finish_by_;
-    const aio::Deadline look{wait_for_grace ? finish_by_ : Time::max()};
-    co_await changed_.wait(look);
-  }
-}
-
-aio::Task<void> Runtime::close() {
-  Backoff backoff(reconnect_backoff);
-  const aio::Deadline patience = clock_.in(call_timeout);
-  while (true) {
-    const Result<void> closed = co_await receiver_.close(patience);
-    if (closed) {
-      co_return;
-    }
-    const Time again = clock_.now() + backoff.next(random_);
-    if (patience.passed(again)) {
-      fail(closed.error().in("leaving the queue"));
-      co_return;
-    }
-    co_await clock_.sleep_until(again);
-  }
 }
 
 }  // namespace sluice::worker

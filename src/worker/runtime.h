@@ -11,6 +11,7 @@
 // Loop.
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,9 @@
 #include "worker/report.h"
 
 namespace sluice::worker {
+
+// A broker that is away is found within 5 s of its return; its own pauses between dials come on top of these.
+inline constexpr Backoff::Options away_backoff{.base = std::chrono::milliseconds{100}, .cap = std::chrono::seconds{1}};
 
 // One delivery that left this worker, for `work --output json`.
 struct Settled {
@@ -45,8 +49,10 @@ class Observer {
   virtual void ready() {}
   // Once for each delivery whose settling the broker has confirmed.
   virtual void settled(const Settled&) {}
-  // Something an operator should see; one line.
+  // Something an operator should see; one line. A broker that is away is told once for each reason, not at each try.
   virtual void trouble(std::string_view) {}
+  // The broker is back: the queue is consumed again, after this long.
+  virtual void recovered(Duration) {}
 };
 
 enum class EndReason { idle, sigterm };
@@ -97,6 +103,9 @@ class Runtime {
   aio::Task<void> receive_scope(std::size_t max, aio::Deadline until);
   aio::Task<void> receive_once(std::size_t max, aio::Deadline until);
   void receive_failed(const Error& error);
+  void receive_worked();
+  // Tells it unless it was told since the broker was last heard.
+  void tell_once(const Error& error);
 
   void accept(std::vector<queue::Delivery> batch);
   void start_suspect();
@@ -129,9 +138,12 @@ class Runtime {
   aio::TaskGroup* receive_group_ = nullptr;  // while a receive waits
   bool receiving_ = false;
   bool looked_ = false;  // a receive came back empty since idle_since_
-  Backoff receive_backoff_;
+  Backoff away_backoff_;
+  Backoff refused_backoff_;
   Time receive_after_;
-  std::optional<Time> failing_since_;
+  std::optional<Time> failing_since_;  // the broker, or this queue
+  std::optional<Time> refused_since_;  // this queue, by a broker that answers
+  std::set<std::string> told_;         // since failing_since_
   Time idle_since_;
 
   std::vector<std::shared_ptr<Job>> jobs_;      // being handled or settled

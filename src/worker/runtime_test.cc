@@ -307,25 +307,6 @@ TEST(Runtime, AQueueThatCannotBeReadIsNotAnEmptyOne) {
   world.broker.set_faults(nullptr);
 }
 
-struct NoReceive final : queue::Faults {
-  Before before(queue::Op op, std::string_view) override { return {.delay = {}, .fail = op == queue::Op::receive}; }
-};
-
-TEST(Runtime, ABrokerThatNeverAnswersIsGivenUpAfterATimeAndAskedPolitelyUntilThen) {
-  World world;
-  NoReceive faults;
-  world.broker.set_faults(&faults);
-  world.run([](World& w) -> Task<void> {
-    const Time start = w.clock.now();
-    const Result<Summary> end = co_await w.serve();
-    EXPECT_FALSE(end);
-    EXPECT_GE(w.clock.now() - start, 5min);
-    EXPECT_LE(w.clock.now() - start, 6min);
-  });
-  EXPECT_LE(world.note.troubles.size(), 120U);
-  world.broker.set_faults(nullptr);
-}
-
 TEST(Runtime, AnAckWhoseAnswerIsLostIsNeitherDoneTwiceNorCountedAsDone) {
   World world;
   struct LoseFirstAck final : queue::Faults {

@@ -106,9 +106,11 @@ struct Note final : Observer {
     lines.push_back(std::string(s.id) + " " + std::to_string(s.attempt) + " " + std::string(word(s.fate)));
   }
   void trouble(std::string_view what) override { troubles.emplace_back(what); }
+  void recovered(Duration after) override { recoveries.push_back(after); }
   int ready_n = 0;
   std::vector<std::string> lines;
   std::vector<std::string> troubles;
+  std::vector<Duration> recoveries;
 };
 
 class World {

@@ -53,10 +53,20 @@ void RabbitReceiver::cancelled() {
 
 void RabbitReceiver::ended(const Error& why) {
   lost_ = why.in(where());
+  if (!connection_->end()) {
+    // What closed this channel alone, such as a consumer timeout, says nothing against another: that is answered
+    // itself.
+    lost_->code = Code::retry;
+  }
   untold_ = true;
-  held_.clear();
-  arrived_.clear();
+  const std::unordered_map<Tag, Held> held = std::exchange(held_, {});
+  const std::deque<Tag> not_handed_out = std::exchange(arrived_, {});
   changed_.notify();
+  for (const auto& [tag, delivery] : held) {
+    if (std::ranges::find(not_handed_out, tag) == not_handed_out.end()) {
+      lost_delivery_(tag, why);
+    }
+  }
 }
 
 // --- consuming

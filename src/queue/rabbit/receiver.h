@@ -41,6 +41,7 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
  public:
   RabbitReceiver(std::shared_ptr<Broker> broker, std::shared_ptr<RabbitPublisher> publisher, ReceiverOptions options);
 
+  void on_lost(std::function<void(Tag, const Error&)> tell) override { lost_delivery_ = std::move(tell); }
   aio::Task<Result<void>> open(aio::Deadline deadline) override;
   aio::Task<Result<std::vector<Delivery>>> receive(std::size_t max, aio::Deadline deadline) override;
   aio::Task<Result<void>> begin(Tag tag, aio::Deadline deadline) override;
@@ -127,6 +128,7 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   std::deque<Tag> arrived_;    // not handed out
   std::unordered_map<Tag, Held> held_;
   Tag last_tag_ = 0;
+  std::function<void(Tag, const Error&)> lost_delivery_ = [](Tag, const Error&) {};
   aio::Event changed_;
   Backoff large_backoff_;  // of messages that are too large and cannot be dead-lettered either
   // Of messages whose handler succeeded here and whose acknowledgement may not have got through: their redelivery is
