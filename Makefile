@@ -3,7 +3,8 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build test check check-tsan check-tidy check-seeds check-fuzz bench soak seeds fuzz fmt tidy clean
+.PHONY: help demo build test test-faults
+.PHONY: check check-tsan check-tidy check-seeds check-fuzz bench soak seeds fuzz fmt tidy clean
 
 JOBS ?= $(shell nproc)
 SECONDS ?= 30
@@ -28,7 +29,7 @@ ctest = rm -rf $(RESULTS)/$(1) && mkdir -p $(RESULTS)/$(1) && \
     python3 tools/summary.py $(RESULTS)/$(1) || status=1; exit $$status; }
 
 help: ## these lines
-	@sed -nE 's/^([a-z]+):.*## (.*)$$/\1|\2/p' $(MAKEFILE_LIST) | awk -F"|" '{printf "make %-6s %s\n", $$1, $$2}'
+	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1|\2/p' $(MAKEFILE_LIST) | awk -F"|" '{printf "make %-11s %s\n", $$1, $$2}'
 
 demo: build ## 200 messages are published, workers come one by one, do them and leave; about 70 s after the build
 	@$(RELEASE) demo $(ARGS)
@@ -86,6 +87,10 @@ bench: ## prints each figure beside its reference, from the release build
 soak: build ## the integration tests with their full counts, on the release binary; results go to docs/results/
 	@tools/setup test
 	@SLUICE_BIN=$${SLUICE_BIN:-$(RELEASE)} python3 tools/soak.py $(ARGS)
+
+test-faults: build ## every row of the fault table in full, on the release binary; goes to docs/results/faults.md
+	@tools/setup test
+	@SLUICE_BIN=$${SLUICE_BIN:-$(RELEASE)} python3 tools/faults.py $(ARGS)
 
 fmt: ## formats every source file in place
 	@tools/setup test

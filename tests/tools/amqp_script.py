@@ -279,6 +279,14 @@ class Publisher:
             size -= len(part)
         return head[12:], b"".join(parts)
 
+    def ready(self, queue):
+        """How many messages wait there now."""
+        passive = b"\0\0" + short(queue) + b"\1" + table()
+        _, number, arguments = self._call(method(1, DECLARE, passive))
+        if number != DECLARE_OK:
+            raise AssertionError(f"the broker answered a declare of {queue} with {number}")
+        return struct.unpack(">II", arguments[-8:])[0]
+
     def _call(self, bytes_out):
         self._link.send(bytes_out)
         return self._link.method()
