@@ -46,6 +46,7 @@ struct RabbitPublisher::Call {
   std::vector<Published> answers;
   std::size_t open = 0;  // sent and not answered
   bool again = false;    // the last one met a broker that may come back
+  std::string refused;   // what ended the channel and would end the next one as well
   aio::Event done;
 };
 
@@ -138,6 +139,9 @@ void RabbitPublisher::confirmed(std::uint64_t tag, bool multiple, bool acked) {
 void RabbitPublisher::ended(const Error& why) {
   not_routed_.clear();
   for (const auto& [tag, sent] : std::exchange(sent_, {})) {
+    if (why.code != Code::retry && why.code != Code::throttled) {
+      sent.call->refused = why.what;
+    }
     settle(sent, Published{PublishState::unknown, "sent and not confirmed: " + why.what});
   }
 }
@@ -194,7 +198,7 @@ aio::Task<std::vector<Published>> RabbitPublisher::publish(std::vector<Message> 
   while (true) {
     std::erase_if(open, [&call](std::size_t i) { return call->answers[i].state != PublishState::unknown; });
     const Time again = broker_->clock().now() + again_after;
-    if (open.empty() || deadline.passed(again)) {
+    if (open.empty() || !call->refused.empty() || deadline.passed(again)) {
       break;
     }
     co_await broker_->clock().sleep_until(again);
@@ -206,6 +210,12 @@ aio::Task<std::vector<Published>> RabbitPublisher::publish(std::vector<Message> 
 aio::Task<void> RabbitPublisher::send_all(std::shared_ptr<Call> call, std::vector<std::size_t> which,
                                           aio::Deadline deadline) {
   for (const std::size_t i : which) {
+    if (!call->refused.empty()) {
+      if (!call->cut_off(i)) {
+        call->answers[i] = {PublishState::failed, "not sent: " + call->refused};
+      }
+      continue;
+    }
     Message& message = call->batch[i];
     message.published_at = message.published_at.value_or(broker_->clock().wall());
     Properties properties(message);

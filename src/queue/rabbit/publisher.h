@@ -27,7 +27,8 @@ class RabbitPublisher final : public Publisher, private ChannelListener {
 
   // Confirmed: taken by every queue it was routed to. Failed: refused (nacked), not routable (mandatory), too large for
   // the broker or for the options, or not sent by the deadline. What is sent and cut off is sent again with the same
-  // id until the deadline; unknown: not confirmed by then. A broker that is away, or blocked, is waited for. Several
+  // id until the deadline; unknown: not confirmed by then, or the broker ended the channel in a way that it would again
+  // (no permission to write, say). A broker that is away, or blocked, is waited for. Several
   // calls may be under way.
   aio::Task<std::vector<Published>> publish(std::vector<Message> batch, aio::Deadline deadline) override;
 

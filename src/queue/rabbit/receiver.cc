@@ -71,17 +71,19 @@ void RabbitReceiver::ended(const Error& why) {
 
 // --- consuming
 
-aio::Task<Result<void>> RabbitReceiver::consume(aio::Deadline deadline) {
+aio::Task<Result<void>> RabbitReceiver::consume() {
   channel_.reset();
   held_.clear();
   arrived_.clear();
   lost_.reset();
   unsubscribed_ = moving_ = false;
-  const Result<std::shared_ptr<Connection>> connection = co_await broker_->connection(deadline);
+  const aio::Deadline connected = soon();
+  const Result<std::shared_ptr<Connection>> connection = co_await broker_->connection(connected);
   if (!connection) {
     co_return connection.error();
   }
   connection_ = *connection;
+  const aio::Deadline deadline = soon();  // of its own
   Result<std::unique_ptr<Channel>> channel = co_await connection_->channel(*this, options_.body_max, deadline);
   if (!channel) {
     co_return channel.error().in(broker_->address().text());
@@ -127,7 +129,7 @@ aio::Task<Result<void>> RabbitReceiver::unsubscribe(aio::Deadline deadline) {
   co_return answer ? Result<void>{} : Result<void>(answer.error());
 }
 
-aio::Task<Result<void>> RabbitReceiver::keep_up(aio::Deadline deadline) {
+aio::Task<Result<void>> RabbitReceiver::keep_up() {
   if (cancelled_) {
     co_return Result<void>{};
   }
@@ -135,9 +137,10 @@ aio::Task<Result<void>> RabbitReceiver::keep_up(aio::Deadline deadline) {
     co_return *lost_;  // it may be what an operator must know, and the next consumer may well begin
   }
   if (lost_ || !channel_) {
-    const Result<void> again = co_await consume(deadline);
+    const Result<void> again = co_await consume();
     co_return again;
   }
+  const aio::Deadline deadline = soon();
   if (unsubscribed_ && !moving_) {
     const Result<void> again = co_await subscribe(deadline);
     unsubscribed_ = !again;
@@ -152,13 +155,13 @@ aio::Task<Result<void>> RabbitReceiver::keep_up(aio::Deadline deadline) {
     }
   }
   if (moving_ && held_.empty()) {
-    const Result<void> moved = co_await consume(deadline);
+    const Result<void> moved = co_await consume();
     co_return moved;
   }
   co_return Result<void>{};
 }
 
-aio::Task<void> RabbitReceiver::look_for_queues(aio::Deadline deadline) {
+aio::Task<void> RabbitReceiver::look_for_queues() {
   std::vector<std::pair<std::string, std::string>> wanted;
   if (!options_.dead_letter_queue.empty()) {
     wanted.emplace_back(options_.dead_letter_queue, "dead letters cannot leave the queue");
@@ -167,6 +170,7 @@ aio::Task<void> RabbitReceiver::look_for_queues(aio::Deadline deadline) {
     wanted.emplace_back(retry.name, "a retry waits in its worker instead");
   }
   for (const auto& [name, what] : wanted) {
+    const aio::Deadline deadline = soon();
     ChannelListener nobody;
     Result<std::unique_ptr<Channel>> channel = co_await connection_->channel(nobody, 0, deadline);
     if (!channel) {
@@ -185,14 +189,14 @@ aio::Task<void> RabbitReceiver::look_for_queues(aio::Deadline deadline) {
   }
 }
 
-aio::Task<Result<void>> RabbitReceiver::open(aio::Deadline deadline) {
+aio::Task<Result<void>> RabbitReceiver::open(aio::Deadline) {
   if (closed_) {
     co_return Error{Code::gone, "this receiver is closed"};
   }
-  const Result<void> consuming = co_await consume(deadline);
+  const Result<void> consuming = co_await consume();
   opened_ = opened_ || consuming;
   if (consuming && !looked_) {
-    co_await look_for_queues(deadline);
+    co_await look_for_queues();
   }
   co_return consuming;
 }
@@ -233,7 +237,7 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
   if (const Result<void> usable = consuming(); !usable) {
     co_return usable.error();
   }
-  if (const Result<void> ready = co_await keep_up(deadline); !ready) {
+  if (const Result<void> ready = co_await keep_up(); !ready) {
     co_return ready.error();
   }
   std::vector<Delivery> out;
@@ -260,7 +264,7 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
       co_return *lost_;
     }
     if (unsubscribed_ || (moving_ && held_.empty())) {
-      if (const Result<void> ready = co_await keep_up(deadline); !ready) {
+      if (const Result<void> ready = co_await keep_up(); !ready) {
         co_return ready.error();
       }
     }

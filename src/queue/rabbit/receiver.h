@@ -37,6 +37,9 @@ struct ReceiverOptions {
   std::function<void(std::string_view)> warn = [](std::string_view) {};
 };
 
+// Of connecting, of beginning to consume, of a question: three round trips each. Chosen: as in a handshake.
+inline constexpr Duration step_max = std::chrono::seconds{10};
+
 class RabbitReceiver final : public Receiver, private ChannelListener {
  public:
   RabbitReceiver(std::shared_ptr<Broker> broker, std::shared_ptr<RabbitPublisher> publisher, ReceiverOptions options);
@@ -81,16 +84,18 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   void cancelled() override;
   void ended(const Error& why) override;
 
-  // Begins anew: channel, prefetch, consumer.
-  [[nodiscard]] aio::Task<Result<void>> consume(aio::Deadline deadline);
+  // Begins anew: connection, channel, prefetch, consumer. Takes as long as a slow link needs, whatever the caller's
+  // deadline: one that was given up half way would be begun again from the start, for ever.
+  [[nodiscard]] aio::Task<Result<void>> consume();
   // A consumer on the channel that is there.
   [[nodiscard]] aio::Task<Result<void>> subscribe(aio::Deadline deadline);
   [[nodiscard]] aio::Task<Result<void>> unsubscribe(aio::Deadline deadline);
   // Before anything is received: consumes again where the consumer or its channel ended, and moves to the broker's new
   // connection, if it has one, when nothing is held on the old one any more.
-  [[nodiscard]] aio::Task<Result<void>> keep_up(aio::Deadline deadline);
+  [[nodiscard]] aio::Task<Result<void>> keep_up();
   // Warns, once, about queues for dead letters and retries that are not there.
-  [[nodiscard]] aio::Task<void> look_for_queues(aio::Deadline deadline);
+  [[nodiscard]] aio::Task<void> look_for_queues();
+  [[nodiscard]] aio::Deadline soon() { return broker_->clock().in(step_max); }
   [[nodiscard]] Result<void> consuming() const;
   [[nodiscard]] Held* find(Tag tag);
   void forget(std::unordered_map<Tag, Held>::iterator held);
