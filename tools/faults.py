@@ -27,15 +27,15 @@ SCRIPTS = ("faults_worker_test", "faults_publisher_test", "faults_broker_test")
 # Rows whose tests are elsewhere: (component, fault, expected, bound, script, words that its tests' names contain).
 ELSEWHERE = {
     "F27": ("broker", "random bytes / truncated / oversized frame", "connection closed, no crash, no OOM", "backoff",
-            "amqp_frames_test", []),
+            "amqp_hostile_test", []),
     "F28": ("broker", "wrong TLS cert, expired, wrong SAN, plain port",
             "refused with a clear reason, never downgraded", "next poll", "amqp_tls_test", []),
     "F31": ("broker", "mgmt API 500/401/404/timeout/HTML/gzip bomb", "unknown -> hold", "next poll",
-            "management_test", []),
+            "management_test", ["whatever the management API answers", "without a tag"]),
     "F32": ("broker", "mgmt fields absent or null after declare", "unknown -> hold, not 0", "10 s",
-            "management_test", []),
+            "management_test", ["whatever the management API answers"]),
     "F33": ("broker", "stats frozen (same value, backlog moving)", "age limit -> stale; no scale-in", "next fresh",
-            "management_test", []),
+            "management_test", ["stand still"]),
 }
 HEAD = "| row | component | fault | expected | measured | bound | verdict |"
 

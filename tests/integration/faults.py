@@ -64,7 +64,7 @@ ROWS = {
                "flush with deadline; report the unconfirmed ids; exit != 0", "10 s", 10),
     "F21": Row("publisher", "confirms arrive out of order, multiple=true", "each id settled exactly once", "-", None),
     "F22": Row("broker", "graceful restart", "pause", "5 s", 5),
-    "F23": Row("broker", f"kill -9 beam, {scaled(2, 100)} cycles", "no loss on quorum or durable queue", "5 s", 5),
+    "F23": Row("broker", f"kill -9 beam, {scaled(1, 100)} cycles", "no loss on quorum or durable queue", "5 s", 5),
     "F24": Row("broker", f"SIGSTOP {scaled(8, 45)} s", "detected; scaler holds; reconnect", "5 s", 5),
     "F25": Row("broker", "half-open: no packet and no FIN passes", "detected by heartbeat", "30 s", 30),
     "F26": Row("broker", "1 byte per read / 64 kbit/s / 2 s latency", "slow but correct; poll timeout -> unknown",
