@@ -52,9 +52,9 @@ spec:
 @test("what this version does not have is refused with what it has, before anything starts")
 def _(box):
     lag = box.pool("lagging", policy={"lag": {"max": "60s"}})
-    rabbit = box.pool("rabbit", queue={"rabbitmq": {"url": "amqp://broker:5672", "queue": "orders"}})
+    cloud = box.pool("cloud", queue={"pubsub": {"project": "project-1", "subscription": "orders"}})
     idle = box.pool("idle", workers={"run": {"image": "registry.example/worker:1"}})
-    for file, says in [(lag, "threshold, backlogPerWorker"), (rabbit, "local"), (idle, "run.command")]:
+    for file, says in [(lag, "threshold, backlogPerWorker"), (cloud, "rabbitmq or local"), (idle, "run.command")]:
         done = box.sluice("scale", "-f", file, exit=2)
         contains(done.err, str(file.name))
         contains(done.err, says)

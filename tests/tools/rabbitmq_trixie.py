@@ -46,7 +46,13 @@ def root_folder():
 
 def enter(root, folder, argv):
     """The command line that runs `argv` inside, `folder` being /srv there. Its pid is the program's own."""
-    return ["unshare", "--mount", "sh", "-c", ENTER, str(root), str(folder), *argv]
+    return ["unshare", "--mount", "--propagation", _propagation(), "sh", "-c", ENTER, str(root), str(folder), *argv]
+
+
+def _propagation():
+    """Private, where / is a mount; in a chroot it may be none, and then nothing of it is shared either."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        return "private" if any(line.split()[4] == "/" for line in mounts) else "unchanged"
 
 
 def _make(root):
