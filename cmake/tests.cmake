@@ -6,7 +6,7 @@ file(GLOB scripts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/integration/*_test
 foreach(script ${scripts})
   get_filename_component(name ${script} NAME_WE)
   add_test(NAME integration.${name} COMMAND ${Python3_EXECUTABLE} ${script} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(integration.${name} PROPERTIES LABELS integration TIMEOUT 600
+  set_tests_properties(integration.${name} PROPERTIES LABELS integration TIMEOUT 1200
     ENVIRONMENT "SLUICE_BIN=$<TARGET_FILE:sluice>;SLUICE_BUILD=${CMAKE_BINARY_DIR}")
 endforeach()
 

@@ -24,7 +24,7 @@ def examples(box):
     box.run(["cmake", "-S", ROOT, "-B", BUILD, "-G", "Ninja", "-DCMAKE_C_COMPILER=clang-19",
              "-DCMAKE_CXX_COMPILER=clang++-19", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1",
              "-DSLUICE_TESTS=OFF", *cache], exit=0)
-    box.run(["ninja", "-C", BUILD, "sluice_library"], exit=0, timeout=550)
+    box.run(["ninja", "-C", BUILD, "sluice_library"], exit=0, timeout=1100)
     prefix = BUILD / "prefix"
     box.run(["cmake", "--install", BUILD, "--component", "library", "--prefix", prefix], exit=0)
     built = {}
