@@ -128,7 +128,7 @@ def _(box):
         broker.declare_queue("single", arguments={"x-single-active-consumer": True})
         contains(look(box, pool_of(box, broker, "single", declare=False))[0]["D044"]["text"], "one consumer at a time")
         broker.ctl("set_vm_memory_high_watermark", "0.0000001")
-        wait_until(lambda: "D048" in look(box, pool)[0], timeout=30, what="the alarm to be raised")
+        wait_until(lambda: "D048" in look(box, pool)[0], timeout=90, what="the alarm to be raised")
         contains(look(box, pool)[0]["D048"]["text"], "the broker has an alarm")
 
 
