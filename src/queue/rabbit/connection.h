@@ -30,7 +30,7 @@ struct Login {
 
 // Chosen: RabbitMQ gives up a silent peer after 2 to 3 of them, so a machine that is gone is noticed within 30 s. Its
 // documentation advises 5 to 20 s.
-inline constexpr Duration heartbeat_usual = std::chrono::seconds{10};
+inline constexpr Duration heartbeat_usual = std::chrono::seconds{8};
 
 // What the stream under a connection is.
 enum class Secured { no, tls, tls_with_certificate };
