@@ -18,6 +18,8 @@ constexpr Duration receive_max = 60s;
 constexpr Backoff::Options refused_backoff{.base = 1s, .cap = 20s};
 // After trouble, how soon a receive that brings nothing says that all is well again.
 constexpr Duration settled_after = 1s;
+// A broker that comes and goes faster than this meets growing pauses.
+constexpr Duration steady_after = 10s;
 // Reasons that are told in one outage: more are the same in other words.
 constexpr std::size_t told_max = 8;
 // Of the grace period, kept for settling what ran: a quarter, at most this (facts: finish until grace - 5 s).
@@ -238,6 +240,11 @@ void Runtime::receive_failed(const Error& error) {
   const Time now = clock_.now();
   idle_since_ = now;
   looked_ = false;
+  if (now - failed_at_ > steady_after) {
+    away_backoff_.reset();
+    refused_backoff_.reset();
+  }
+  failed_at_ = now;
   if (away(error)) {
     refused_since_.reset();
     receive_after_ = now + away_backoff_.next(random_);
@@ -260,8 +267,6 @@ void Runtime::tell_once(const Error& error) {
 }
 
 void Runtime::receive_worked() {
-  away_backoff_.reset();
-  refused_backoff_.reset();
   refused_since_.reset();
   told_.clear();
   if (failing_since_) {

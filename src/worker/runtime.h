@@ -28,7 +28,7 @@
 namespace sluice::worker {
 
 // A broker that is away is found within 5 s of its return; its own pauses between dials come on top of these.
-inline constexpr Backoff::Options away_backoff{.base = std::chrono::milliseconds{100}, .cap = std::chrono::seconds{1}};
+inline constexpr Backoff::Options away_backoff{.base = std::chrono::milliseconds{100}, .cap = std::chrono::seconds{2}};
 
 // One delivery that left this worker, for `work --output json`.
 struct Settled {
@@ -142,6 +142,7 @@ class Runtime {
   Backoff refused_backoff_;
   Time receive_after_;
   std::optional<Time> failing_since_;  // the broker, or this queue
+  Time failed_at_;                     // last
   std::optional<Time> refused_since_;  // this queue, by a broker that answers
   std::set<std::string> told_;         // since failing_since_
   Time idle_since_;

@@ -135,10 +135,10 @@ class Rig:
     def queue(self, port=None, **more):
         return json.dumps({"queue": self.block(port, **more), "retry": {"delays": self.delays}, **self.more})
 
-    def pool(self, port=None, every="1s", max=2, **more):
+    def pool(self, port=None, every="1s", max=2, idle="2s", **more):
         return self.box.pool(queue=self.block(port, **more), retry={"delays": self.delays},
                              policy={"backlogPerWorker": {"messages": 1, "every": every}},
-                             workers={"max": max, "idleExit": "2s",
+                             workers={"max": max, "idleExit": idle,
                                       "run": {"command": ["sluice", "work", "--exec", "./handle"]}}, **self.more)
 
     def work(self, *args, port=None, env=None, **more):

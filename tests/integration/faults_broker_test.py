@@ -175,7 +175,8 @@ def _(box):
     heartbeat(box.broker, 2)
     rig = Rig(box)
     with rig.proxy() as link:
-        scaler, feed = Scaler(rig, link.port), Feed(rig, "r", link.port)
+        # An idle one would leave as always: to a consumer, a broker that says nothing and an empty queue are alike.
+        scaler, feed = Scaler(rig, link.port, idle="5m"), Feed(rig, "r", link.port)
         wait_works(rig)
         wait_until(lambda: len(scaler.workers()) == 2, what="two workers", timeout=20)
         before, at = link.stats()["accepted"], time.monotonic()

@@ -89,10 +89,8 @@ aio::Task<Result<void>> RabbitReceiver::consume() {
     co_return channel.error().in(broker_->address().text());
   }
   channel_ = std::move(*channel);
-  amqp_basic_qos_t qos{.prefetch_size = 0, .prefetch_count = options_.prefetch, .global = 0};
-  const Result<Channel::Answer> limited =
-      co_await channel_->call(AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD, deadline);
-  Result<void> consuming = limited ? Result<void>{} : Result<void>(limited.error().in(where()));
+  const Result<void> limited = co_await limit(deadline);
+  Result<void> consuming = limited ? limited : Result<void>(limited.error().in(where()));
   if (limited) {
     consuming = co_await subscribe(deadline);
   }
@@ -105,6 +103,13 @@ aio::Task<Result<void>> RabbitReceiver::consume() {
 
 std::string RabbitReceiver::where() const {
   return fmt::format("queue {} on {}", options_.queue, broker_->address().text());
+}
+
+aio::Task<Result<void>> RabbitReceiver::limit(aio::Deadline deadline) {
+  amqp_basic_qos_t qos{.prefetch_size = 0, .prefetch_count = options_.prefetch, .global = 0};
+  const Result<Channel::Answer> answer =
+      co_await channel_->call(AMQP_BASIC_QOS_METHOD, &qos, AMQP_BASIC_QOS_OK_METHOD, deadline);
+  co_return answer ? Result<void>{} : Result<void>(answer.error());
 }
 
 aio::Task<Result<void>> RabbitReceiver::subscribe(aio::Deadline deadline) {
@@ -126,7 +131,13 @@ aio::Task<Result<void>> RabbitReceiver::unsubscribe(aio::Deadline deadline) {
   amqp_basic_cancel_t cancel{.consumer_tag = to_bytes(options_.who), .nowait = 0};
   const Result<Channel::Answer> answer =
       co_await channel_->call(AMQP_BASIC_CANCEL_METHOD, &cancel, AMQP_BASIC_CANCEL_OK_METHOD, deadline);
-  co_return answer ? Result<void>{} : Result<void>(answer.error());
+  if (!answer) {
+    co_return answer.error();
+  }
+  // What a quorum queue had sent before may come behind that answer: the broker's channel waits for the queue, answers,
+  // and then looks at what else came from it. It is here before the answer to another question.
+  const Result<void> silent = co_await limit(deadline);
+  co_return silent;
 }
 
 aio::Task<Result<void>> RabbitReceiver::keep_up() {
@@ -247,10 +258,13 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
       arrived_.pop_front();
       Held& held = held_.at(tag);
       if (held.redelivered && !held.told.delivery_count && !held.too_large) {
-        const Result<void> counted = co_await put_back(tag, deadline);
+        const aio::Deadline counted_by = soon();  // whatever the caller's own: half of it would be for nothing
+        const Result<void> counted = co_await put_back(tag, counted_by);
         if (!counted && find(tag) != nullptr) {
+          // A queue that takes nothing now may do so later, and must not be asked at once again and again.
+          const Code code = counted.error().code == Code::invalid ? Code::denied : counted.error().code;
           const Result<std::uint64_t> back = send_requeue(tag);
-          co_return back ? counted.error() : back.error();
+          co_return back ? Error{code, counted.error().what} : back.error();
         }
         continue;
       }

@@ -87,6 +87,8 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   // Begins anew: connection, channel, prefetch, consumer. Takes as long as a slow link needs, whatever the caller's
   // deadline: one that was given up half way would be begun again from the start, for ever.
   [[nodiscard]] aio::Task<Result<void>> consume();
+  // Of what is held, on the channel that is there.
+  [[nodiscard]] aio::Task<Result<void>> limit(aio::Deadline deadline);
   // A consumer on the channel that is there.
   [[nodiscard]] aio::Task<Result<void>> subscribe(aio::Deadline deadline);
   [[nodiscard]] aio::Task<Result<void>> unsubscribe(aio::Deadline deadline);
