@@ -120,7 +120,7 @@ TEST(Tables, OfAMethodAndOfAMessageAreLookedAtBeforeTheyAreDecoded) {
   EXPECT_THAT(message("\xe0\x00"sv, "\x04text\x00"s + nested_tables(20'000)), HasSubstr("nested more than 64 deep"));
   EXPECT_THAT(message("\x80\x00"sv, "\xffshort"), HasSubstr("cut short"));
   EXPECT_THAT(message("\x40\x00"sv, ""), HasSubstr("cut short"));
-  EXPECT_THAT(message("\x00\x01"sv, "\x00\x00"), HasSubstr("more properties than there are"));
+  EXPECT_THAT(message("\x00\x01"sv, "\x00\x00"s), HasSubstr("more properties than there are"));
 }
 
 TEST(Tables, AMethodThatOnlyClientsSendIsNotDecoded) {
