@@ -40,7 +40,8 @@ Duration Backoff::next(Random& random) {
   }
   ++failures_;
   limit = std::min(limit, options_.cap);
-  return random.between(std::min(options_.base / 10, limit), limit);
+  const Duration least = options_.least == Duration{} ? options_.base / 10 : options_.least;
+  return random.between(std::min(least, limit), limit);
 }
 
 }  // namespace sluice

@@ -30,13 +30,14 @@ class Random {
   std::uint64_t state_;
 };
 
-// Exponential backoff with full jitter: the n-th delay is uniform in (0, min(cap, base * 2^n)], never below `base /
-// 10`, so that a herd of clients spreads out and no retry is ever a hot loop.
+// Exponential backoff with full jitter: the n-th delay is uniform in [least, min(cap, base * 2^n)], so that a herd of
+// clients spreads out and no retry is ever a hot loop. `least` is a tenth of the base if it is 0.
 class Backoff {
  public:
   struct Options {
     Duration base;
     Duration cap;
+    Duration least{};
   };
   explicit Backoff(Options options) : options_(options) {}
   [[nodiscard]] Duration next(Random& random);

@@ -10,7 +10,7 @@ import threading
 import time
 
 from ledger import HANDLER, judge, parse
-from lib import contains, equal, main, scaled, test
+from lib import contains, equal, main, scaled, test, wait_until
 
 
 @test("the judge finds a planted loss, a duplicate without a cause, a cause that is none, a message from nowhere")
@@ -163,7 +163,8 @@ def _(box):
     equal(left.json[-1]["done"], 0, "messages left in the queue")
     if box.kind != "local":
         name = box.queue_of("orders")["rabbitmq"]["queue"]
-        equal(box.broker.exact_counts(name), (0, 0), "ready and unacknowledged by the broker's own count")
+        wait_until(lambda: box.broker.exact_counts(name) == (0, 0), timeout=20, every=0.5,
+                   what="ready and unacknowledged to be 0 by the broker's own count")
         equal(box.broker.exact_counts(name + ".dead"), (0, 0), "dead letters")
     twice = len(runs) - len(published)
     causes = collections.Counter(cause for _, _, cause in runs if cause)

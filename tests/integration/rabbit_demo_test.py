@@ -3,7 +3,7 @@
 
 import os
 
-from lib import contains, equal, json_lines, main, run_on, scaled, test
+from lib import contains, equal, json_lines, main, run_on, scaled, test, wait_until
 
 
 def queue_of(box):
@@ -24,7 +24,8 @@ def _(box):
     assert summary["workers_left"] == summary["workers_started"] >= 1, summary
     equal(len(set(line.split()[0] for line in box.read("sluice-demo/ledger.txt").splitlines())), count, "the ledger")
     name = queue_of(box)
-    equal(box.broker.exact_counts(name), (0, 0), "ready and unacknowledged, by the broker")
+    wait_until(lambda: box.broker.exact_counts(name) == (0, 0), timeout=20, every=0.5,
+               what="ready and unacknowledged to be 0 by the broker's own count")
     equal(box.broker.request("GET", f"/queues/%2F/{name}")["type"], box.kind, "type of the queue")
     again = box.sluice("decide", "--journal", "sluice-demo/.sluice/orders/journal.jsonl", exit=0).json
     equal([line for line in again if not line["same"]], [], "ticks that are decided otherwise when run again")

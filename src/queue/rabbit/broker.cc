@@ -16,7 +16,7 @@ constexpr Backoff::Options unreachable_backoff{.base = 100ms, .cap = 3s};
 // Nothing counts these tries; each costs both sides a TLS handshake.
 constexpr Backoff::Options unusable_backoff{.base = 1s, .cap = 30s};
 // Wrong passwords at this rate lock no account, and a right one is taken within 5 min.
-constexpr Backoff::Options refused_backoff{.base = 10s, .cap = 5min};
+constexpr Backoff::Options refused_backoff{.base = 10s, .cap = 5min, .least = 10s};
 constexpr Duration login_age_max = 5s;  // chosen: within the 10 s that a rotated login may take; two small files
 constexpr Duration goodbye = 2s;        // chosen: a broker that does not answer a close is gone anyway
 
@@ -46,11 +46,20 @@ aio::Task<Result<std::shared_ptr<Connection>>> Broker::connection(aio::Deadline 
     }
     co_return connection_;
   }
-  if (failure_ && clock_.now() < again_) {
+  if (failure_ && clock_.now() < again_ && !has_another_login()) {
     co_return *failure_;
   }
   Result<std::shared_ptr<Connection>> made = co_await make(deadline);
   co_return made;
+}
+
+bool Broker::has_another_login() {
+  if (!refused_login_ || clock_.now() < look_again_) {
+    return false;
+  }
+  look_again_ = clock_.now() + login_age_max;
+  const Result<Login> login = options_.login();
+  return login && *login != *refused_login_;
 }
 
 aio::Task<Result<std::shared_ptr<Connection>>> Broker::make(aio::Deadline deadline) {
@@ -72,6 +81,11 @@ aio::Task<Result<std::shared_ptr<Connection>>> Broker::make(aio::Deadline deadli
     co_return connection_;
   }
   const bool lasting = made.error().code == Code::denied || made.error().code == Code::invalid;
+  refused_login_.reset();
+  if (lasting && login_sent_) {
+    refused_login_ = *login;
+    look_again_ = clock_.now() + login_age_max;
+  }
   Backoff& backoff = !lasting ? unreachable_ : login_sent_ ? refused_ : unusable_;
   failure_ = made.error().in(options_.address.text());
   again_ = clock_.now() + backoff.next(random_);

@@ -45,8 +45,8 @@ class Broker {
   // The connection that lives, or a new one. Whoever asks while one is being made gets that one, and whoever asks soon
   // after a failure gets that failure again: a broker that is down is dialled every 100 ms to 3 s, one whose
   // certificate or protocol is no good every 1 to 30 s, one that refuses the login every 10 s to 5 min, so that no
-  // account is locked by retries. The error says where and what. Users ask again each time and move when the answer is
-  // another connection than theirs.
+  // account is locked by retries; another login than the refused one is tried within 5 s. The error says where and
+  // what. Users ask again each time and move when the answer is another connection than theirs.
   [[nodiscard]] aio::Task<Result<std::shared_ptr<Connection>>> connection(aio::Deadline deadline);
   // One more, not shared and not kept: whoever asked owns it.
   [[nodiscard]] aio::Task<Result<std::unique_ptr<Connection>>> separate(aio::Deadline deadline);
@@ -60,6 +60,8 @@ class Broker {
 
  private:
   [[nodiscard]] aio::Task<Result<std::shared_ptr<Connection>>> make(aio::Deadline deadline);
+  // Whether the login is another by now than the one that was refused; looks every 5 s at most.
+  [[nodiscard]] bool has_another_login();
   [[nodiscard]] aio::Task<Result<std::unique_ptr<Connection>>> try_nodes(Login login, aio::Deadline deadline);
   // Changes to a new connection where the login is another by now; says goodbye on those that nobody uses any more.
   [[nodiscard]] aio::Task<void> follow_login(aio::Deadline deadline);
@@ -72,7 +74,7 @@ class Broker {
   aio::Resolver resolver_;
   std::shared_ptr<Connection> connection_;
   Login login_;                                       // of connection_
-  std::optional<Login> refused_login_;                // the last one that did not work beside it
+  std::optional<Login> refused_login_;                // the last one that did not work
   Time look_again_;                                   // at the login
   std::vector<std::shared_ptr<Connection>> retired_;  // with an older login
   aio::Mutex making_;

@@ -249,6 +249,39 @@ TEST_F(PollerTest, MovesToTheConnectionWithANewLoginSoThatTheOldOneCanEnd) {
   });
 }
 
+TEST_F(PollerTest, TriesARefusedLoginRarelyAndAnotherOneSoon) {
+  run(1, [&]() -> aio::Task<void> {
+    fake_.refused_password = login_.password = "wrong";
+    for (int tenths = 0; tenths < 99; ++tenths) {
+      co_await ask({"q0"}, 1s);
+      co_await clock_.sleep_for(100ms);
+    }
+    EXPECT_THAT(answers_["q0"], HasSubstr("wrong user name, password or certificate"));
+    EXPECT_EQ(fake_.connections, 1);
+    login_.password = "another";
+    co_await clock_.sleep_for(100ms);
+    co_await ask({"q0"}, 1s);
+    EXPECT_EQ(answers_["q0"], "0 1");
+    EXPECT_EQ(fake_.connections, 2);
+  });
+}
+
+TEST_F(PollerTest, TakesARepairedLoginWhoseNextTryIsFarAway) {
+  run(1, [&]() -> aio::Task<void> {
+    fake_.refused_password = login_.password = "wrong";
+    for (int minute = 0; minute < 20; ++minute) {
+      co_await ask({"q0"}, 1s);
+      co_await clock_.sleep_for(1min);
+    }
+    EXPECT_LT(fake_.connections, 15);
+    co_await ask({"q0"}, 1s);
+    login_.password = "another";
+    co_await clock_.sleep_for(5s);
+    co_await ask({"q0"}, 1s);
+    EXPECT_EQ(answers_["q0"], "0 1");
+  });
+}
+
 TEST_F(PollerTest, TakesNoCountOfAnotherQueue) {
   run(2, [&]() -> aio::Task<void> {
     fake_.queues["q0"].answers_as = "q1";

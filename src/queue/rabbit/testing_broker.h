@@ -38,6 +38,7 @@ class FakeBroker {
 
   std::map<std::string, Queue, std::less<>> queues;  // a declare of another name is refused with 404
   bool down = false;                                 // nobody listens
+  std::string refused_password = "";                 // a login with it ends in a closed connection
   Duration dial_takes{0};
   Duration trip{0};  // until what came together is read
   int connections = 0;
@@ -116,6 +117,9 @@ class FakeBroker {
     const Method method(read_u32(payload, 0), std::string_view(payload).substr(4));
     switch (method.number()) {
       case AMQP_CONNECTION_START_OK_METHOD: {
+        if (!refused_password.empty() && payload.contains(refused_password)) {
+          co_return false;
+        }
         amqp_connection_tune_t tune{.channel_max = 2047, .frame_max = 131072, .heartbeat = 0};
         put(peer, 0, AMQP_CONNECTION_TUNE_METHOD, tune);
         break;
