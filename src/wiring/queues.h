@@ -27,6 +27,8 @@ class Management;
 
 namespace sluice::wiring {
 
+struct RabbitPlace;
+
 // All that a worker, a publisher or a scaler must know of a queue. Paths are absolute.
 struct QueueSpec {
   pool::Queue queue;
@@ -95,12 +97,9 @@ class Queues {
  private:
   friend class RabbitClient;
   [[nodiscard]] Result<std::unique_ptr<QueueClient>> open_rabbit(const QueueSpec& spec, const QueueAccess& access);
-  [[nodiscard]] std::shared_ptr<queue::rabbit::Broker> broker(const pool::RabbitQueue& queue,
-                                                              const std::string& secrets, const std::string& purpose);
-
+  [[nodiscard]] std::shared_ptr<queue::rabbit::Broker> broker(const RabbitPlace& place, const std::string& purpose);
   // Null where the pool names no management API. Requires: its URL can be read.
-  [[nodiscard]] std::shared_ptr<queue::rabbit::Management> management(const pool::RabbitQueue& queue,
-                                                                      const std::string& secrets);
+  [[nodiscard]] std::shared_ptr<queue::rabbit::Management> management(const RabbitPlace& place);
 
   aio::Loop& loop_;
   aio::Clock& clock_;

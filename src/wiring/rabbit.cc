@@ -96,6 +96,17 @@ Result<aio::TlsOptions> tls_of(const pool::RabbitQueue& queue, const std::string
 
 }  // namespace
 
+// A broker as a pool names it, its address read.
+struct RabbitPlace {
+  pool::RabbitQueue queue;
+  Address address;
+  std::string secrets;  // the folder
+  // Names the login and the virtual host: who has the same ones can share.
+  [[nodiscard]] std::string login_key() const {
+    return fmt::format("{}\n{}", queue.credentials ? secrets + "/" + queue.credentials->secret : "", queue.vhost);
+  }
+};
+
 Result<void> check_address(const std::string& amqp_url) {
   const Result<Address> address = queue::rabbit::parse_address(amqp_url, {}, "/");
   return address ? Result<void>{} : Result<void>(address.error());
@@ -111,13 +122,14 @@ std::string retry_queue(const std::string& queue, Duration delay) {
 
 class RabbitClient final : public QueueClient {
  public:
-  RabbitClient(Queues& queues, QueueSpec spec, QueueAccess access)
+  RabbitClient(Queues& queues, RabbitPlace place, QueueSpec spec, QueueAccess access)
       : queues_(queues),
+        place_(std::move(place)),
         spec_(std::move(spec)),
         access_(std::move(access)),
-        queue_(rabbit_of(spec_)),
-        broker_(queues_.broker(queue_, access_.secrets, access_.purpose)),
-        publishing_(queues_.broker(queue_, access_.secrets, access_.purpose + ", publishes")) {
+        queue_(place_.queue),
+        broker_(queues_.broker(place_, access_.purpose)),
+        publishing_(queues_.broker(place_, access_.purpose + ", publishes")) {
     std::vector<Duration> delays = spec_.retry.delays;
     std::ranges::sort(delays);
     for (const Duration delay : delays) {
@@ -151,8 +163,7 @@ class RabbitClient final : public QueueClient {
     }
     return std::make_unique<queue::rabbit::SourceWithOthers>(
         queues_.clock_,
-        std::make_unique<queue::rabbit::RabbitSource>(broker_, queue_.queue,
-                                                      queues_.management(queue_, access_.secrets)),
+        std::make_unique<queue::rabbit::RabbitSource>(broker_, queue_.queue, queues_.management(place_)),
         counter(dead_letter_queue(spec_)), std::move(retries), others_age);
   }
 
@@ -173,7 +184,7 @@ class RabbitClient final : public QueueClient {
 
   aio::Task<std::vector<queue::Examined>> examine(std::optional<Duration> max_runtime,
                                                   aio::Deadline deadline) override {
-    const Result<Login> login = login_of(queue_, broker_->address(), access_.secrets);
+    const Result<Login> login = login_of(queue_, place_.address, access_.secrets);
     queue::rabbit::ExamineOptions options{.user = login ? login->user : "",
                                           .vhost = queue_.vhost,
                                           .queue = queue_.queue,
@@ -185,7 +196,7 @@ class RabbitClient final : public QueueClient {
     for (const RetryQueue& retry : retries_) {
       options.retry_queues.push_back(retry.name);
     }
-    std::shared_ptr<Management> management = queues_.management(queue_, access_.secrets);
+    std::shared_ptr<Management> management = queues_.management(place_);
     std::vector<queue::Examined> found =
         co_await queue::rabbit::examine(broker_, std::move(management), std::move(options), deadline);
     co_return found;
@@ -212,6 +223,7 @@ class RabbitClient final : public QueueClient {
   [[nodiscard]] std::size_t body_max() const { return static_cast<std::size_t>(queue_.max_body.n); }
 
   Queues& queues_;
+  RabbitPlace place_;
   QueueSpec spec_;
   QueueAccess access_;
   const pool::RabbitQueue& queue_;
@@ -222,24 +234,23 @@ class RabbitClient final : public QueueClient {
 
 Result<std::unique_ptr<QueueClient>> Queues::open_rabbit(const QueueSpec& spec, const QueueAccess& access) {
   const pool::RabbitQueue& queue = rabbit_of(spec);
-  const Result<Address> address = queue::rabbit::parse_address(queue.url, queue.hosts, queue.vhost);
+  Result<Address> address = queue::rabbit::parse_address(queue.url, queue.hosts, queue.vhost);
   if (!address) {
     return address.error();
   }
   if (queue.management) {
-    const Result<ManagementPlace> place = queue::rabbit::parse_management_url(*queue.management);
-    if (!place) {
-      return place.error().in("spec.queue.rabbitmq.management");
+    const Result<ManagementPlace> management = queue::rabbit::parse_management_url(*queue.management);
+    if (!management) {
+      return management.error().in("spec.queue.rabbitmq.management");
     }
   }
-  return std::unique_ptr<QueueClient>(std::make_unique<RabbitClient>(*this, spec, access));
+  RabbitPlace place{.queue = queue, .address = std::move(*address), .secrets = access.secrets};
+  return std::unique_ptr<QueueClient>(std::make_unique<RabbitClient>(*this, std::move(place), spec, access));
 }
 
-// Requires: the address can be read.
-std::shared_ptr<Broker> Queues::broker(const pool::RabbitQueue& queue, const std::string& secrets,
-                                       const std::string& purpose) {
-  const Address address = queue::rabbit::parse_address(queue.url, queue.hosts, queue.vhost).value();
-  std::string key = fmt::format("{}\n{}\n{}", purpose, queue.credentials ? queue.credentials->secret : "", queue.vhost);
+std::shared_ptr<Broker> Queues::broker(const RabbitPlace& place, const std::string& purpose) {
+  const auto& [queue, address, secrets] = place;
+  std::string key = fmt::format("{}\n{}", purpose, place.login_key());
   for (const queue::rabbit::Node& node : address.nodes) {
     key += fmt::format("\n{} {} {}", address.tls, node.host, node.port);
   }
@@ -253,30 +264,29 @@ std::shared_ptr<Broker> Queues::broker(const pool::RabbitQueue& queue, const std
         loop_, clock_, random_,
         BrokerOptions{.address = address,
                       .purpose = purpose,
-                      .login = [queue, address, secrets] { return login_of(queue, address, secrets); },
-                      .tls = [queue, secrets] { return tls_of(queue, secrets); },
+                      .login = [place] { return login_of(place.queue, place.address, place.secrets); },
+                      .tls = [place] { return tls_of(place.queue, place.secrets); },
                       .warn = warn_});
   }
   return broker;
 }
 
-std::shared_ptr<Management> Queues::management(const pool::RabbitQueue& queue, const std::string& secrets) {
-  if (!queue.management) {
+std::shared_ptr<Management> Queues::management(const RabbitPlace& place) {
+  if (!place.queue.management) {
     return nullptr;
   }
-  const Address address = queue::rabbit::parse_address(queue.url, queue.hosts, queue.vhost).value();
-  std::shared_ptr<Management>& management = managements_[fmt::format(
-      "{}\n{}\n{}\n{}", *queue.management, queue.vhost, secrets, queue.credentials ? queue.credentials->secret : "")];
+  std::shared_ptr<Management>& management =
+      managements_[fmt::format("{}\n{}", *place.queue.management, place.login_key())];
   if (!management) {
     management = std::make_shared<Management>(
         loop_, clock_,
         queue::rabbit::ManagementOptions{
-            .place = queue::rabbit::parse_management_url(*queue.management).value(),
-            .vhost = queue.vhost,
-            .login = [queue, address, secrets] { return login_of(queue, address, secrets); },
+            .place = queue::rabbit::parse_management_url(*place.queue.management).value(),
+            .vhost = place.queue.vhost,
+            .login = [place] { return login_of(place.queue, place.address, place.secrets); },
             .tls =
-                [queue, secrets] {
-                  Result<aio::TlsOptions> tls = tls_of(queue, secrets);
+                [place] {
+                  Result<aio::TlsOptions> tls = tls_of(place.queue, place.secrets);
                   if (tls) {
                     tls->server_name.clear();  // tls.serverName is the name of the broker; this is another server
                   }

@@ -102,6 +102,25 @@ def _(box):
         box.no_word_of(word, one)
 
 
+@test("two pools with a secret of the same name, each in its own folder: each has its own login")
+def _(box):
+    files, users = [], []
+    for name in ("one", "two"):
+        users.append(user(box, name, PASSWORD % name))
+        os.makedirs(box.path(name), exist_ok=True)
+        os.rename(box.path("secrets"), box.path(f"{name}/secrets"))
+        queue = box.queue_of(name)
+        queue["rabbitmq"]["credentials"] = {"secret": "rabbit"}
+        files += ["-f", box.pool(name, f"{name}/{name}.yaml", queue=queue)]
+        box.sluice("publish", "-f", files[-1], "--declare", input="", exit=0)
+    scaler = box.start_sluice("scale", *files)
+    wait_until(lambda: set(users) <= {c.get("user") for c in box.broker.request("GET", "/connections")},
+               what="a connection of each user", timeout=30)
+    equal(scaler.stop().exit, 0, "exit")
+    for name, one in zip(("one", "two"), users):
+        box.no_word_of(PASSWORD % name, one)
+
+
 @test("the search finds a password that was planted")
 def _(box):
     for planted in ("abc:%s" % (PASSWORD % "4"), urllib.parse.quote(PASSWORD % "4", safe="")):
