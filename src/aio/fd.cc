@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -22,6 +23,25 @@ void Fd::reset() {
   if (fd_ >= 0) {
     ::close(std::exchange(fd_, -1));
   }
+}
+
+Result<std::string> read_all(int fd, std::size_t bytes_max) {
+  constexpr std::size_t step_bytes = 65536;
+  std::string text;
+  while (text.size() <= bytes_max) {
+    const std::size_t had = text.size();
+    text.resize(std::min(had + step_bytes, bytes_max + 1));
+    const ssize_t n = ::read(fd, text.data() + had, text.size() - had);
+    const int number = errno;
+    text.resize(had + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    if (n == 0) {
+      break;
+    }
+    if (n < 0 && number != EINTR) {
+      return Error{Code::denied, fmt::format("cannot read: {}", std::strerror(number))};
+    }
+  }
+  return text;
 }
 
 Result<Pipe> make_pipe() {

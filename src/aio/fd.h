@@ -30,6 +30,10 @@ class Fd {
   int fd_ = -1;
 };
 
+// All that can be read until the end, or bytes_max + 1 bytes where there is more. Code::denied with what the system
+// says.
+[[nodiscard]] Result<std::string> read_all(int fd, std::size_t bytes_max);
+
 struct Pipe {
   Fd read_end;
   Fd write_end;

@@ -5,7 +5,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <charconv>
+
+#include "base/number.h"
 
 namespace sluice::aio {
 namespace {
@@ -95,10 +96,11 @@ Result<void> parse_authority(Url& url, std::string_view authority) {
     }
   }
   if (has_port) {
-    const auto [end, ec] = std::from_chars(port.data(), port.data() + port.size(), url.port);
-    if (ec != std::errc() || end != port.data() + port.size() || url.port == 0) {
+    const auto number = parse_number<std::uint16_t>(port);
+    if (number.value_or(0) == 0) {
       return bad("the port is not a number from 1 to 65535");
     }
+    url.port = *number;
   }
   return {};
 }

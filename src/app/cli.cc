@@ -4,11 +4,11 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 
 #include "app/version.h"
 #include "base/check.h"
 #include "base/nearest.h"
+#include "base/number.h"
 #include "base/result.h"
 
 namespace sluice::app {
@@ -19,12 +19,8 @@ std::string dashed(const Flag& flag) {
 }
 
 std::optional<std::int64_t> whole_number(const std::string& text) {
-  std::int64_t n = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-  if (error != std::errc{} || end != text.data() + text.size() || n < 0) {
-    return std::nullopt;
-  }
-  return n;
+  const std::optional<std::int64_t> n = parse_number<std::int64_t>(text);
+  return n && *n >= 0 ? n : std::nullopt;
 }
 
 // What is wrong with one value; empty when nothing is.

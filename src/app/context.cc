@@ -38,8 +38,6 @@ std::string own_binary() {
   return failed ? "sluice" : path.string();
 }
 
-constexpr Duration goodbye = std::chrono::seconds{2};  // chosen: a broker that does not answer a close is gone anyway
-
 // As short as it can be typed: by name when that is how it was found, by a path from here when it is below.
 std::string typed_program(const std::string& called) {
   if (called.find('/') == std::string::npos) {
@@ -60,8 +58,7 @@ bool wants_colour(const Out& out, const Context& context, const Args& args) {
 
 aio::Task<void> run_verb(Context& context, const Verb& verb, Args args, int& code) {
   code = co_await verb.run(context, std::move(args));
-  const aio::Deadline deadline = context.clock.in(goodbye);
-  co_await context.queues.close(deadline);
+  co_await context.queues.close();
 }
 
 int run(const Verb& verb, Args args, Out& out, Out& err, const char* called, char** environment) {

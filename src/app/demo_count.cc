@@ -4,10 +4,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <vector>
 
+#include "base/number.h"
 #include "control/journal_read.h"
 
 namespace sluice::app {
@@ -38,12 +38,6 @@ std::optional<double> percentile(const std::vector<double>& sorted, double share
   }
   const auto rank = static_cast<std::size_t>(std::ceil(share * static_cast<double>(sorted.size())));
   return sorted[std::clamp<std::size_t>(rank, 1, sorted.size()) - 1];
-}
-
-std::optional<double> parse_seconds(std::string_view text) {
-  double s = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), s);
-  return error == std::errc{} && end == text.data() + text.size() ? std::optional(s) : std::nullopt;
 }
 
 bool is_process(WorkerState state) {
@@ -114,7 +108,7 @@ void DemoCount::sum(DemoSums& sums, std::string_view ledger, std::string_view jo
     ++lines;
     const auto at = published_.find(id);
     const std::optional<double> began =
-        blank == std::string_view::npos ? std::nullopt : parse_seconds(line.substr(blank + 1));
+        blank == std::string_view::npos ? std::nullopt : parse_number<double>(line.substr(blank + 1));
     if (ids.insert(id).second && began && at != published_.end()) {
       waits.push_back(*began - std::chrono::duration<double>(at->second.time_since_epoch()).count());
     }

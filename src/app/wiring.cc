@@ -91,24 +91,11 @@ Result<std::string> locks_folder() {
 Result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
   const aio::Fd opened(path == "-" ? -1 : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   const int fd = path == "-" ? STDIN_FILENO : opened.get();
-  std::string text;
-  while (fd >= 0 && text.size() <= bytes_max) {
-    const std::size_t had = text.size();
-    text.resize(std::min<std::size_t>(had + 65536, bytes_max + 1));
-    const ssize_t n = ::read(fd, text.data() + had, text.size() - had);
-    const int number = errno;
-    text.resize(had + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
-    if (n == 0) {
-      return text;
-    }
-    if (n < 0 && number != EINTR) {
-      return Error{Code::denied, fmt::format("{}: cannot read: {}", path, std::strerror(number))};
-    }
-  }
   if (fd < 0) {
     return Error{Code::denied, fmt::format("{}: cannot open: {}", path, std::strerror(errno))};
   }
-  return text;
+  Result<std::string> text = aio::read_all(fd, bytes_max);
+  return text ? std::move(text) : text.error().in(path);
 }
 
 Result<void> write_file(const std::string& path, std::string_view text) {

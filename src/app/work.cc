@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <csignal>
 
 #include "aio/task_group.h"
 #include "app/verbs.h"
 #include "app/wiring.h"
+#include "base/number.h"
 #include "fleet/process/held_slot.h"
 #include "worker/endpoint.h"
 #include "worker/exec_handler.h"
@@ -67,11 +67,7 @@ Result<std::unique_ptr<worker::Handler>> make_handler(Context& context, const Ar
 }
 
 std::optional<std::int64_t> number(const std::optional<std::string>& text) {
-  std::int64_t n = 0;
-  if (!text || std::from_chars(text->data(), text->data() + text->size(), n).ec != std::errc{}) {
-    return std::nullopt;
-  }
-  return n;
+  return text ? parse_number<std::int64_t>(*text) : std::nullopt;
 }
 
 // "10s" or "never"; an Error names where it came from.

@@ -3,10 +3,10 @@
 
 #include <fmt/core.h>
 
-#include <charconv>
 #include <filesystem>
 #include <utility>
 
+#include "base/number.h"
 #include "pool/pool.h"
 #include "worker/endpoint.h"
 
@@ -21,12 +21,6 @@ struct Problems {
   void add(std::string line) { text += (text.empty() ? "" : "\n") + std::move(line); }
   std::string text;
 };
-
-std::optional<std::int64_t> whole(const std::string& text) {
-  std::int64_t n = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-  return error == std::errc{} && end == text.data() + text.size() ? std::optional(n) : std::nullopt;
-}
 
 void read_queue(const std::string& text, const std::string& where, const std::string& folder, Settings& out,
                 Problems& problems) {
@@ -75,7 +69,7 @@ std::optional<std::int64_t> read_count(const Environment& environment, const std
   if (!text) {
     return std::nullopt;
   }
-  const std::optional<std::int64_t> n = whole(*text);
+  const std::optional<std::int64_t> n = parse_number<std::int64_t>(*text);
   if (!n || *n < 1 || *n > max) {
     problems.add(fmt::format("{}: \"{}\"; accepted is 1 to {}", name, *text, max));
     return std::nullopt;

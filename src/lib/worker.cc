@@ -62,7 +62,6 @@ constexpr int exit_done = 0;
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
 // Chosen: another process may hold the queue's file for a long commit.
-constexpr Duration goodbye = std::chrono::seconds{2};  // chosen: as the program's
 constexpr Duration open_timeout = 30s;
 
 std::optional<std::string> variable(const std::string& name) {
@@ -220,7 +219,7 @@ aio::Task<int> Worker::Impl::live(lib::Settings settings, std::function<Outcome(
     helpers.spawn(obey_signals());
   }
   const Result<worker::Summary> end = co_await life.run();
-  co_await queues.close(clock.in(goodbye));
+  co_await queues.close();
   helpers.cancel();
   co_await helpers.join();
   runtime = nullptr;

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <boost/url.hpp>
-#include <charconv>
 
+#include "base/number.h"
 #include "pool/problem.h"
 
 namespace sluice::pool {
@@ -64,10 +64,8 @@ Found check_authority(const urls::url_view& url, std::string_view shown_url) {
     default:
       return fmt::format("\"{}\" without a host that can be reached", shown_url);
   }
-  const std::string_view port{url.port().data(), url.port().size()};
-  unsigned number = 0;
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (url.has_port() && (error != std::errc() || end != port.data() + port.size() || number < 1 || number > 65535)) {
+  const auto port = parse_number<unsigned>({url.port().data(), url.port().size()});
+  if (url.has_port() && (!port || *port < 1 || *port > 65535)) {
     return fmt::format("\"{}\" with a port that is not 1 to 65535", shown_url);
   }
   return std::nullopt;

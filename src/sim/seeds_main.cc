@@ -2,13 +2,13 @@
 // sim_seeds: runs many seeds of the simulation, or one in full. Development tool; not part of the sluice binary.
 #include <fmt/core.h>
 
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/number.h"
 #include "sim/world.h"
 
 namespace {
@@ -27,8 +27,9 @@ struct Args {
 };
 
 bool number(std::string_view text, std::uint64_t& out) {
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), out);
-  return ec == std::errc() && end == text.data() + text.size();
+  const std::optional<std::uint64_t> n = sluice::parse_number<std::uint64_t>(text);
+  out = n.value_or(out);
+  return n.has_value();
 }
 
 bool parse(int argc, char** argv, Args& out) {

@@ -91,8 +91,9 @@ class Queues {
   [[nodiscard]] aio::Task<Result<std::unique_ptr<QueueClient>>> open(QueueSpec spec, QueueAccess access,
                                                                      aio::Deadline deadline);
 
-  // Says goodbye to every broker. Call at the end, when nothing that was opened is used any more.
-  [[nodiscard]] aio::Task<void> close(aio::Deadline deadline);
+  // Says goodbye to every broker, which takes 2 s at most. Call at the end, when nothing that was opened is used any
+  // more.
+  [[nodiscard]] aio::Task<void> close();
 
  private:
   friend class RabbitClient;

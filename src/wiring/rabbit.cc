@@ -296,7 +296,8 @@ std::shared_ptr<Management> Queues::management(const RabbitPlace& place) {
   return management;
 }
 
-aio::Task<void> Queues::close(aio::Deadline deadline) {
+aio::Task<void> Queues::close() {
+  const aio::Deadline deadline = clock_.in(queue::rabbit::goodbye_max);
   managements_.clear();
   for (const auto& [key, broker] : std::exchange(brokers_, {})) {
     co_await broker->close(deadline);

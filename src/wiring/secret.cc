@@ -22,23 +22,14 @@ Result<std::string> read_secret_file(const std::string& path) {
   if (!file) {
     return Error{Code::denied, fmt::format("{}: cannot open: {}", path, std::strerror(errno))};
   }
-  std::string text(bytes_max + 1, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t n = ::read(file.get(), text.data() + size, text.size() - size);
-    if (n < 0 && errno == EINTR) {
-      continue;
-    }
-    if (n < 0) {
-      return Error{Code::denied, fmt::format("{}: cannot read: {}", path, std::strerror(errno))};
-    }
-    if (n == 0) {
-      text.resize(size);
-      return text;
-    }
-    size += static_cast<std::size_t>(n);
+  Result<std::string> text = aio::read_all(file.get(), bytes_max);
+  if (!text) {
+    return text.error().in(path);
   }
-  return Error{Code::denied, fmt::format("{}: longer than {} bytes", path, bytes_max)};
+  if (text->size() > bytes_max) {
+    return Error{Code::denied, fmt::format("{}: longer than {} bytes", path, bytes_max)};
+  }
+  return text;
 }
 
 bool Secret::has(const std::string& key) const {

@@ -2,10 +2,10 @@
 #include "worker/http_handler.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "aio/url.h"
+#include "base/number.h"
 #include "worker/metadata.h"
 
 namespace sluice::worker {
@@ -22,15 +22,11 @@ constexpr std::int64_t retry_after_max_s = 24 * 3600L;
 // Retry-After as seconds. Its other form, a date, is not taken: it would need the two clocks to agree.
 std::optional<Duration> retry_after(const aio::http::Response& response) {
   const std::optional<std::string_view> text = aio::http::header(response.headers, "Retry-After");
-  std::int64_t seconds = 0;
-  if (!text || text->empty()) {
+  const std::optional<std::int64_t> seconds = parse_number<std::int64_t>(text.value_or(""));
+  if (!seconds || *seconds < 0) {
     return std::nullopt;
   }
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
-  if (error != std::errc() || end != text->data() + text->size() || seconds < 0) {
-    return std::nullopt;
-  }
-  return std::chrono::seconds{std::min(seconds, retry_after_max_s)};
+  return std::chrono::seconds{std::min(*seconds, retry_after_max_s)};
 }
 
 }  // namespace

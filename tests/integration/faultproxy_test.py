@@ -185,7 +185,10 @@ def _(box):
             proxy.heal()
             wait_until(lambda: echo.end(0) == "rst", what="the server to learn that its client is gone")
             other.sendall(b"again")
-            equal(read(other, 5), b"again")
+            equal(read_all(other), (b"", "rst"), "one that has lost bytes")
+        with connect(proxy) as third:
+            third.sendall(b"again")
+            equal(read(third, 5), b"again")
 
 
 @test("a connection is cut after exactly so many bytes, once, by a reset or an end")

@@ -65,6 +65,7 @@ class _Pipe:
         self.pending, self.pending_bytes = collections.deque(), 0
         self.wake, self.space = asyncio.Event(), asyncio.Event()
         self.muted = False  # half closed: whatever still comes is swallowed
+        self.lossy = False  # bytes of it are gone: the next ones find no connection any more
         self.plan, self.left = None, 0
 
     def put(self, data):
@@ -116,7 +117,11 @@ class _Pipe:
         while data and not self.connection.ended.is_set():
             way = self.way
             if way.drop or self.muted:
+                self.lossy = self.lossy or way.drop
                 way.swallowed += len(data)
+                return
+            if self.lossy:
+                self.connection.cut("rst")
                 return
             if way.hold:
                 await self._woken()
@@ -272,7 +277,8 @@ class FaultProxy(Background):
         self._set(way, hold=True)
 
     def drop(self, way="both"):
-        """A black hole: what is sent is taken and lost, ends of connections too."""
+        """A black hole: what is sent is taken and lost, ends of connections too. A connection that has lost bytes is
+        reset when it sends more after heal(): no network passes on the rest of a stream."""
         self._set(way, drop=True)
 
     def cut_after(self, count, way="up", how="rst", once=True):

@@ -6,18 +6,18 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
+
+#include "base/number.h"
 
 namespace sluice::fleet::process {
 namespace {
 
 Result<int> whole(const std::string& name, const std::string& text) {
-  int n = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
-  if (error != std::errc{} || end != text.data() + text.size() || n < 0) {
+  const std::optional<int> n = parse_number<int>(text);
+  if (!n || *n < 0) {
     return Error{Code::invalid, fmt::format("{} is \"{}\"; a scaler sets it to a whole number", name, text)};
   }
-  return n;
+  return *n;
 }
 
 }  // namespace

@@ -9,22 +9,25 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <memory>
 #include <system_error>
 #include <utility>
 
+#include "base/number.h"
+
 namespace sluice::fleet::process {
 namespace {
 
 // "3.lock" -> 3; -1 for any other name.
 int slot_of_lock(std::string_view name) {
-  int slot = -1;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), slot);
-  const bool whole = error == std::errc{} && std::string_view(end, name.data() + name.size()) == ".lock";
-  return whole && slot >= 0 ? slot : -1;
+  constexpr std::string_view suffix = ".lock";
+  if (!name.ends_with(suffix)) {
+    return -1;
+  }
+  name.remove_suffix(suffix.size());
+  return std::max(parse_number<int>(name).value_or(-1), -1);
 }
 
 }  // namespace

@@ -18,7 +18,6 @@ constexpr Backoff::Options unusable_backoff{.base = 1s, .cap = 30s};
 // Wrong passwords at this rate lock no account, and a right one is taken within 5 min.
 constexpr Backoff::Options refused_backoff{.base = 10s, .cap = 5min, .least = 10s};
 constexpr Duration login_age_max = 5s;  // chosen: within the 10 s that a rotated login may take; two small files
-constexpr Duration goodbye = 2s;        // chosen: a broker that does not answer a close is gone anyway
 
 }  // namespace
 
@@ -145,7 +144,7 @@ aio::Task<void> Broker::follow_login(aio::Deadline deadline) {
     return alone;
   });
   for (const std::shared_ptr<Connection>& old : unused) {
-    const aio::Deadline until = deadline.earlier(clock_.in(goodbye));
+    const aio::Deadline until = deadline.earlier(clock_.in(goodbye_max));
     co_await old->close(until);
   }
 }

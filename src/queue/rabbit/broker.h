@@ -34,6 +34,9 @@ struct BrokerOptions {
 
 class Poller;
 
+// Chosen, for closing a connection or all of them: a broker that does not answer is gone anyway.
+constexpr Duration goodbye_max = std::chrono::seconds{2};
+
 class Broker {
  public:
   // All references outlive it.

@@ -18,7 +18,6 @@ constexpr std::size_t waiting_max = 256U << 10U;  // chosen: four reads of the s
 // send_timeout), and everything else on it with it.
 constexpr Duration stall_max = 10s;
 constexpr Duration confirm_max = 30s;  // chosen: a quorum queue has written 128 MiB by then
-constexpr Duration goodbye = 2s;       // chosen: a broker that does not answer a close is gone anyway
 
 }  // namespace
 
@@ -107,7 +106,7 @@ aio::Task<void> Forward::run(std::shared_ptr<Forward> self) {
   const bool whole = !self->begun_ || self->sent_ == self->letter_.size;
   if (whole) {  // else anything but the rest would be a mistake of ours: the connection is cut
     channel = Error{};
-    const aio::Deadline patience = self->broker_->clock().in(goodbye);
+    const aio::Deadline patience = self->broker_->clock().in(goodbye_max);
     co_await (*connection)->close(patience);
   }
 }

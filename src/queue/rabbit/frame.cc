@@ -56,6 +56,9 @@ Result<std::optional<Frame>> first_frame(std::string_view bytes, const FrameLimi
   const auto type = static_cast<std::uint8_t>(bytes[0]);
   if (bytes.starts_with("AMQP") && bytes.size() >= 8) {  // section 4.2.2: what a server says that has no 0-9-1
     const auto number = [&](std::size_t at) { return static_cast<unsigned>(static_cast<unsigned char>(bytes[at])); };
+    if (bytes.substr(4, 4) == std::string_view("\x00\x00\x09\x01", 4)) {  // that is what we speak
+      return Error{Code::retry, "the broker did not read the beginning of the connection as it was sent"};
+    }
     return broken(fmt::format("it asks for protocol {}-{}-{}", number(5), number(6), number(7)));
   }
   if (bytes.size() < 8 && std::string_view("AMQP").starts_with(bytes.substr(0, 4))) {

@@ -44,6 +44,7 @@ TEST(Frame, WhatNeverCanBeOneIsRefusedBeforeItIsWaitedFor) {
     return result ? std::string("taken") : result.error().what;
   };
   EXPECT_THAT(refused("AMQP\x01\x01\x00\x09"sv), HasSubstr("it asks for protocol 1-0-9"));
+  EXPECT_THAT(refused("AMQP\x00\x00\x09\x01"sv), HasSubstr("did not read the beginning"));
   EXPECT_THAT(refused("HTTP/1.1 400 Bad"sv), HasSubstr("this port speaks HTTP"));
   EXPECT_THAT(refused("\x15\x03\x01\x00\x02\x02\x46"sv), HasSubstr("this port speaks TLS"));
   EXPECT_THAT(refused("220 mail.example"sv), HasSubstr("a frame of type 50"));

@@ -12,8 +12,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::int64_t number_max = std::int64_t{1} << 53U;  // beyond it JSON numbers are not exact
-constexpr std::size_t text_max = 255;                        // of a name in AMQP
+constexpr std::size_t text_max = 255;  // of a name in AMQP
 
 Error invalid(std::string what) {
   return Error{Code::invalid, std::move(what)};
@@ -79,7 +78,7 @@ class Fields {
  private:
   static std::optional<std::int64_t> whole(const json::value& value) {
     const auto* n = value.if_int64();
-    return n != nullptr && *n >= 0 && *n <= number_max ? std::optional(*n) : std::nullopt;
+    return n != nullptr && *n >= 0 && *n <= statistic_max ? std::optional(*n) : std::nullopt;
   }
   void miss(std::string_view key, std::string_view why) {
     if (missing_.empty()) {

@@ -4,15 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <set>
 
+#include "base/number.h"
 #include "queue/rabbit/statistics.h"
 
 namespace sluice::queue::rabbit {
 namespace {
-
-constexpr std::int64_t number_max = std::int64_t{1} << 53U;
 
 struct Series {
   std::string_view name;
@@ -75,10 +73,8 @@ std::optional<Labels> take_labels(std::string_view& text) {
 }
 
 std::optional<std::int64_t> whole(std::string_view text) {
-  std::int64_t n = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), n);
-  const bool good = failed == std::errc() && end == text.data() + text.size() && n >= 0 && n <= number_max;
-  return good ? std::optional(n) : std::nullopt;
+  const std::optional<std::int64_t> n = parse_number<std::int64_t>(text);
+  return n && *n >= 0 && *n <= statistic_max ? n : std::nullopt;
 }
 
 class Reader {
