@@ -92,7 +92,7 @@ struct Watch::Impl {
                                   // Any other error means "cannot be polled": ready, the system call says what is
                                   // wrong.
                                   if (ec != asio::error::operation_aborted && direction.waiter) {
-                                    direction.waiter->wake(Wake::ready);
+                                    direction.waiter->wake_here(Wake::ready);
                                   }
                                 });
   }

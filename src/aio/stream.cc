@@ -23,12 +23,15 @@ class SocketStream final : public Stream {
 
   Task<Result<std::size_t>> read_some(std::span<char> into, Deadline deadline) override {
     while (true) {
-      const ssize_t n = ::recv(socket_.get(), into.data(), into.size(), 0);
-      if (n >= 0) {
-        co_return static_cast<std::size_t>(n);
-      }
-      if (errno != EAGAIN && errno != EINTR) {
-        co_return cut_off("connection cut", errno);
+      if (!std::exchange(drained_, false)) {
+        const ssize_t n = ::recv(socket_.get(), into.data(), into.size(), 0);
+        if (n >= 0) {
+          drained_ = n > 0 && static_cast<std::size_t>(n) < into.size();
+          co_return static_cast<std::size_t>(n);
+        }
+        if (errno != EAGAIN && errno != EINTR) {
+          co_return cut_off("connection cut", errno);
+        }
       }
       const Wake why = co_await watch_.readable(deadline);
       if (why == Wake::timeout) {
@@ -55,6 +58,11 @@ class SocketStream final : public Stream {
     co_return Result<void>();
   }
 
+  std::size_t write_now(std::string_view bytes) override {
+    const ssize_t n = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    return n > 0 ? static_cast<std::size_t>(n) : 0;
+  }
+
   Task<Result<void>> end_writing(Deadline) override {
     ::shutdown(socket_.get(), SHUT_WR);
     co_return Result<void>();
@@ -69,7 +77,8 @@ class SocketStream final : public Stream {
 
  private:
   Fd socket_;
-  Watch watch_;  // after socket_: leaves the reactor before the descriptor is closed
+  bool drained_ = false;  // the last read took less than it could: the next one begins by waiting
+  Watch watch_;           // after socket_: leaves the reactor before the descriptor is closed
 };
 
 }  // namespace

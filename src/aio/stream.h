@@ -30,6 +30,9 @@ class Stream {
   [[nodiscard]] virtual Task<Result<std::size_t>> read_some(std::span<char> into, Deadline deadline) = 0;
   // All of `bytes`, which outlive the call. Errors as above.
   [[nodiscard]] virtual Task<Result<void>> write_all(std::string_view bytes, Deadline deadline) = 0;
+  // What goes out at once, without waiting: how many of the first bytes. 0 where that cannot be said, and after an
+  // error, which write_all() then says. Not while a write is under way.
+  [[nodiscard]] virtual std::size_t write_now(std::string_view /*bytes*/) { return 0; }
   // Says that nothing more will be written; reading goes on.
   [[nodiscard]] virtual Task<Result<void>> end_writing(Deadline deadline) = 0;
   // Whether the peer has neither closed nor sent anything since the last read: a kept connection is good for reuse.

@@ -35,6 +35,15 @@ bool Resumer::wake(Wake why) const {
   return state_->finish({}, why);
 }
 
+bool Resumer::wake_here(Wake why) const {
+  if (!state_->handler) {
+    return false;
+  }
+  const std::shared_ptr<State> state = state_;  // this may be gone after it
+  std::exchange(state->handler, nullptr)({}, why);
+  return true;
+}
+
 bool Resumer::waiting() const {
   return static_cast<bool>(state_->handler);
 }

@@ -23,6 +23,8 @@ class Resumer {
   // Lets the coroutine go on, from the loop and not from inside this call. Only the first call counts; returns whether
   // this was it.
   bool wake(Wake why) const;
+  // The same inside this call: for who is called by the loop itself and returns to it, and so in the middle of nothing.
+  bool wake_here(Wake why) const;
   // True until somebody woke it or it was cancelled.
   [[nodiscard]] bool waiting() const;
 

@@ -136,6 +136,9 @@ class MemoryReceiver final : public Receiver {
   Task<Result<void>> begin(Tag tag, Deadline deadline) override {
     return exchange(Op::begin, deadline, [this, tag] { return state_.begin(holder_, tag); });
   }
+  std::optional<Result<void>> begin_at_once(Tag tag) override {
+    return state_.options.begins_at_once && !holder_.dead ? std::optional(state_.begin(holder_, tag)) : std::nullopt;
+  }
   void finished(Tag tag) override {
     if (!holder_.dead) {
       state_.finished(holder_, tag);

@@ -26,7 +26,8 @@ struct MemoryOptions {
   Duration latency_low{0};             // every exchange takes between low and high, one way
   Duration latency_high{0};
   std::size_t body_max = 16U << 20U;
-  bool dedupe = true;  // false: a re-sent id is a second copy, as on RabbitMQ
+  bool dedupe = true;           // false: a re-sent id is a second copy, as on RabbitMQ
+  bool begins_at_once = false;  // true: as on RabbitMQ, which is told nothing when a handler starts
 };
 
 enum class Op { open, publish, receive, begin, ack, retry, requeue, dead_letter, extend, cancel, close, sample };

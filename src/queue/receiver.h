@@ -16,6 +16,7 @@
 // at most once and only on the Receiver that delivered it; one that is settled already, or whose lease was lost, is
 // answered Code::gone. There is no automatic acknowledgement.
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "aio/clock.h"
@@ -42,6 +43,8 @@ class Receiver {
   // The handler is about to run: from here on the death of this process counts as an attempt. Durable against the
   // death of the process when it returns.
   virtual aio::Task<Result<void>> begin(Tag tag, aio::Deadline deadline) = 0;
+  // The same where the broker need not be told; empty where it must be.
+  [[nodiscard]] virtual std::optional<Result<void>> begin_at_once(Tag) { return std::nullopt; }
   // Whether the death of this process counts as an attempt for everything it holds, begun or not: the broker cannot
   // tell them apart.
   [[nodiscard]] virtual bool counts_what_it_holds() const { return false; }

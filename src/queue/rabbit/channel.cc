@@ -100,8 +100,7 @@ Result<void> Connection::State::take_method(Channel::State& channel, const Metho
   switch (method.number()) {
     case AMQP_BASIC_DELIVER_METHOD:
     case AMQP_BASIC_RETURN_METHOD:
-      channel.arriving = Arriving{.number = method.number(), .arguments = std::string(method.arguments())};
-      return {};
+      return take_content(channel, method);
     case AMQP_BASIC_ACK_METHOD:
       return confirm<amqp_basic_ack_t>(channel.listener, method, true);
     case AMQP_BASIC_NACK_METHOD:
@@ -151,12 +150,25 @@ void Connection::State::close_channel(Channel::State& channel, const amqp_channe
   channels.erase(channel.number);
 }
 
+Result<void> Connection::State::take_content(Channel::State& channel, const Method& method) {
+  Arriving& arriving = channel.arriving.emplace();
+  arriving.pool = std::make_shared<Pool>();
+  const Method kept(method.number(), keep(method.arguments(), *arriving.pool));
+  if (method.number() == AMQP_BASIC_DELIVER_METHOD) {
+    const auto delivered = kept.as<amqp_basic_deliver_t>(*arriving.pool);
+    arriving.delivered = delivered.value_or(nullptr);
+    return delivered ? Result<void>{} : Result<void>(delivered.error());
+  }
+  const auto returned = kept.as<amqp_basic_return_t>(*arriving.pool);
+  arriving.returned = returned.value_or(nullptr);
+  return returned ? Result<void>{} : Result<void>(returned.error());
+}
+
 Result<void> Connection::State::take_head(Channel::State& channel, const Frame& frame) {
   if (!channel.arriving || channel.arriving->properties != nullptr) {
     return protocol_error("a content header that no method announced");
   }
   Arriving& arriving = *channel.arriving;
-  arriving.pool = std::make_unique<Pool>();
   const Result<ContentHead> head = decode_head(frame, *arriving.pool);
   if (!head) {
     return head.error();
@@ -167,22 +179,22 @@ Result<void> Connection::State::take_head(Channel::State& channel, const Frame& 
   if (!arriving.too_large) {
     arriving.body.reserve(std::min(arriving.size, reserved_max));
   }
-  if (arriving.too_large && arriving.number == AMQP_BASIC_DELIVER_METHOD) {
-    return announce(channel);
+  if (arriving.too_large && arriving.delivered != nullptr) {
+    announce(channel);
   }
-  return arriving.size == 0 ? deliver(channel) : Result<void>{};
+  if (arriving.size == 0) {
+    deliver(channel);
+  }
+  return {};
 }
 
-Result<void> Connection::State::announce(Channel::State& channel) {
+void Connection::State::announce(Channel::State& channel) {
   Arriving& arriving = *channel.arriving;
-  Pool arguments;
-  const auto deliver = Method(arriving.number, arriving.arguments).as<amqp_basic_deliver_t>(arguments);
-  if (deliver && channel.listener != nullptr) {
+  if (channel.listener != nullptr) {
     ChannelListener::Content content{
         .pool = std::move(arriving.pool), .properties = *arriving.properties, .body = {}, .body_size = arriving.size};
-    arriving.sink = channel.listener->too_large(**deliver, std::move(content));
+    arriving.sink = channel.listener->too_large(*arriving.delivered, std::move(content));
   }
-  return deliver ? Result<void>{} : Result<void>(deliver.error());
 }
 
 Result<void> Connection::State::take_body(Channel::State& channel, std::string_view bytes) {
@@ -200,33 +212,27 @@ Result<void> Connection::State::take_body(Channel::State& channel, std::string_v
     arriving.sink->piece(bytes);
     full = arriving.sink->full() ? arriving.sink : full;
   }
-  return arriving.come == arriving.size ? deliver(channel) : Result<void>{};
+  if (arriving.come == arriving.size) {
+    deliver(channel);
+  }
+  return {};
 }
 
-Result<void> Connection::State::deliver(Channel::State& channel) {
+void Connection::State::deliver(Channel::State& channel) {
   Arriving arriving = std::move(*channel.arriving);
   channel.arriving.reset();
-  const Method method(arriving.number, arriving.arguments);
-  Pool arguments;
+  if (channel.listener == nullptr || (arriving.delivered != nullptr && arriving.too_large)) {
+    return;  // nobody's, or announced
+  }
   ChannelListener::Content content{.pool = std::move(arriving.pool),
                                    .properties = *arriving.properties,
                                    .body = std::move(arriving.body),
                                    .body_size = arriving.size};
-  if (arriving.number == AMQP_BASIC_DELIVER_METHOD && arriving.too_large) {
-    return {};  // it was announced
+  if (arriving.delivered != nullptr) {
+    channel.listener->delivered(*arriving.delivered, std::move(content));
+  } else {
+    channel.listener->returned(*arriving.returned, std::move(content));
   }
-  if (arriving.number == AMQP_BASIC_DELIVER_METHOD) {
-    const auto deliver = method.as<amqp_basic_deliver_t>(arguments);
-    if (deliver && channel.listener != nullptr) {
-      channel.listener->delivered(**deliver, std::move(content));
-    }
-    return deliver ? Result<void>{} : Result<void>(deliver.error());
-  }
-  const auto returned = method.as<amqp_basic_return_t>(arguments);
-  if (returned && channel.listener != nullptr) {
-    channel.listener->returned(**returned, std::move(content));
-  }
-  return returned ? Result<void>{} : Result<void>(returned.error());
 }
 
 void Channel::State::finish(const Error& why) {
@@ -328,13 +334,13 @@ aio::Task<Result<Channel::Answer>> Channel::call(amqp_method_number_t number, vo
   co_return std::move(*state->answer);
 }
 
-Result<std::uint64_t> Channel::send(amqp_method_number_t number, void* arguments) {
+Result<std::uint64_t> Channel::send(amqp_method_number_t number, void* arguments, bool written_follows) {
   if (state_->end) {
     return *state_->end;
   }
   Connection::State& connection = *state_->connection;
   append_method(connection.out, state_->number, number, arguments, connection.options.limits.frame_max);
-  return connection.sent();
+  return written_follows ? connection.given + connection.out.size() : connection.sent();
 }
 
 Result<std::uint64_t> Channel::publish(std::string_view exchange, std::string_view key, bool mandatory,

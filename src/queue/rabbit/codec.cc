@@ -83,6 +83,16 @@ std::string plain(std::string_view text, std::size_t most) {
   return text.size() > most ? out + "..." : out;
 }
 
+std::string_view keep(std::string_view bytes, Pool& pool) {
+  if (bytes.empty()) {
+    return "";
+  }
+  void* kept = ::amqp_pool_alloc(pool.get(), bytes.size());
+  check(kept != nullptr, "no memory");
+  std::memcpy(kept, bytes.data(), bytes.size());
+  return {static_cast<const char*>(kept), bytes.size()};
+}
+
 std::string Method::name() const {
   const char* known = ::amqp_method_name(number_);
   return known != nullptr ? known : fmt::format("method {:#x}", number_);
@@ -119,11 +129,8 @@ Result<ContentHead> decode_head(const Frame& frame, Pool& pool) {
     return readable.error();
   }
   // Texts are not copied by the decoder: they lie where the bytes lie.
-  void* kept = ::amqp_pool_alloc(pool.get(), bytes.size());
-  check(kept != nullptr, "no memory");
-  std::memcpy(kept, bytes.data(), bytes.size());
   void* decoded = nullptr;
-  const int status = ::amqp_decode_properties(basic_class, pool.get(), amqp_bytes_t{bytes.size(), kept}, &decoded);
+  const int status = ::amqp_decode_properties(basic_class, pool.get(), to_bytes(keep(bytes, pool)), &decoded);
   if (status != AMQP_STATUS_OK) {
     return bad_arguments("a content header", status);
   }

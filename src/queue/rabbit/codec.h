@@ -28,15 +28,20 @@ namespace sluice::queue::rabbit {
 // Memory of what was decoded; everything decoded with it is gone when it is.
 class Pool {
  public:
-  Pool() { ::init_amqp_pool(&pool_, 4096); }
+  Pool() { ::init_amqp_pool(&pool_, page_bytes); }
   ~Pool() { ::empty_amqp_pool(&pool_); }
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   [[nodiscard]] amqp_pool_t* get() { return &pool_; }
 
  private:
+  // Chosen: what a usual delivery needs. Every message has a pool, whose pages are set to zero.
+  static constexpr std::size_t page_bytes = 1000;
   amqp_pool_t pool_{};
 };
+
+// A copy that lives as long as the pool.
+[[nodiscard]] std::string_view keep(std::string_view bytes, Pool& pool);
 
 // A method as it came: its number and its arguments, decoded by the type that belongs to the number.
 class Method {

@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "queue/rabbit/connection_state.h"
@@ -156,21 +159,21 @@ std::uint64_t Connection::State::sent() {
 }
 
 aio::Task<void> Connection::State::read(std::shared_ptr<State> state) {
-  std::string bytes;
+  std::vector<char> bytes(read_bytes);
+  std::size_t have = 0;
   std::size_t used = 0;
   while (!state->end) {
-    const std::size_t have = bytes.size();
-    bytes.resize(have + read_bytes);
+    bytes.resize(std::max(bytes.size(), have + read_bytes / 2));
     const aio::Deadline deadline = silence(state->clock, state->options.heartbeat);
     const Result<std::size_t> n = co_await state->stream->read_some(std::span(bytes).subspan(have), deadline);
-    bytes.resize(have + n.value_or(0));
+    have += n.value_or(0);
     if (!n || *n == 0) {
       state->finish(n ? Error{Code::retry, std::string(closed_by_peer)} : unread(n.error(), state->options.heartbeat));
       break;
     }
     while (!state->end) {
       const Result<std::optional<Frame>> frame =
-          first_frame(std::string_view(bytes).substr(used), state->options.limits);
+          first_frame(std::string_view(bytes.data(), have).substr(used), state->options.limits);
       if (!frame || !*frame) {
         if (!frame) {
           state->finish(frame.error());
@@ -182,7 +185,8 @@ aio::Task<void> Connection::State::read(std::shared_ptr<State> state) {
         state->finish(taken.error());
       }
     }
-    bytes.erase(0, std::exchange(used, 0));
+    std::memmove(bytes.data(), bytes.data() + used, have - used);
+    have -= std::exchange(used, 0);
     if (const std::shared_ptr<ContentSink> full = std::exchange(state->full, nullptr)) {
       co_await full->room();
     }
@@ -205,7 +209,9 @@ aio::Task<void> Connection::State::write(std::shared_ptr<State> state) {
     chunk.swap(state->out);
     state->given += chunk.size();
     const aio::Deadline deadline = silence(state->clock, state->options.heartbeat);
+    state->writing = true;
     const Result<void> done = co_await state->stream->write_all(chunk, deadline);
+    state->writing = !done;  // never again after an error
     if (!done) {
       // Why the broker closed is often what it said last, and that is still to be read.
       const aio::Deadline last_words = state->clock.in(last_words_wait);
@@ -221,7 +227,24 @@ aio::Task<void> Connection::State::write(std::shared_ptr<State> state) {
   }
 }
 
+void Connection::State::write_now() {
+  if (end || writing || out.empty()) {
+    return;
+  }
+  const std::size_t n = stream->write_now(out);
+  given += n;
+  written = given;
+  out.erase(0, n);
+  if (n > 0) {
+    progress.notify();
+  }
+  if (!out.empty()) {
+    out_changed.notify();
+  }
+}
+
 aio::Task<Result<void>> Connection::State::written_to(std::uint64_t position, aio::Deadline deadline) {
+  write_now();
   while (written < position) {
     if (end) {
       co_return *end;

@@ -64,7 +64,7 @@ class ChannelListener {
  public:
   virtual ~ChannelListener() = default;
   struct Content {
-    std::unique_ptr<Pool> pool;  // what the properties lie in
+    std::shared_ptr<Pool> pool;  // what the properties lie in
     const amqp_basic_properties_t& properties;
     std::string body;         // empty when larger than Channel's body_max: then it was dropped while it came
     std::uint64_t body_size;  // as the broker announced it
@@ -135,7 +135,8 @@ class Channel {
                                                amqp_method_number_t expected, aio::Deadline deadline);
 
   // Sends without an answer; returns the position in the outgoing bytes, for written(). Error when the channel is over.
-  [[nodiscard]] Result<std::uint64_t> send(amqp_method_number_t number, void* arguments);
+  // With `written_follows` it goes out at the latest when written() is called, which is to be soon.
+  [[nodiscard]] Result<std::uint64_t> send(amqp_method_number_t number, void* arguments, bool written_follows = false);
   // basic.publish with its content, whole or not at all.
   [[nodiscard]] Result<std::uint64_t> publish(std::string_view exchange, std::string_view key, bool mandatory,
                                               const amqp_basic_properties_t& properties, std::string_view body);

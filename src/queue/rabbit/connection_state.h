@@ -13,10 +13,10 @@ namespace sluice::queue::rabbit {
 
 // Content on its way: its method has come, its header and body follow on the same channel.
 struct Arriving {
-  amqp_method_number_t number = 0;
-  std::string arguments;
-  std::unique_ptr<Pool> pool;  // once the header is there
-  const amqp_basic_properties_t* properties = nullptr;
+  std::shared_ptr<Pool> pool;                       // what all of these lie in
+  const amqp_basic_deliver_t* delivered = nullptr;  // one of the two
+  const amqp_basic_return_t* returned = nullptr;
+  const amqp_basic_properties_t* properties = nullptr;  // once the header is there
   std::uint64_t size = 0;
   std::uint64_t come = 0;
   bool too_large = false;
@@ -55,14 +55,17 @@ struct Connection::State : std::enable_shared_from_this<Connection::State> {
   [[nodiscard]] Result<void> take(const Frame& frame);
   [[nodiscard]] Result<void> take_control(const Method& method);
   [[nodiscard]] Result<void> take_method(Channel::State& channel, const Method& method);
+  [[nodiscard]] Result<void> take_content(Channel::State& channel, const Method& method);
   [[nodiscard]] Result<void> take_head(Channel::State& channel, const Frame& frame);
   [[nodiscard]] Result<void> take_body(Channel::State& channel, std::string_view bytes);
-  [[nodiscard]] Result<void> deliver(Channel::State& channel);
-  [[nodiscard]] Result<void> announce(Channel::State& channel);
+  void deliver(Channel::State& channel);
+  void announce(Channel::State& channel);
   void close_channel(Channel::State& channel, const amqp_channel_close_t& close);
   // Lets the writer go on; returns the position of the last byte.
   std::uint64_t sent();
   [[nodiscard]] aio::Task<Result<void>> written_to(std::uint64_t position, aio::Deadline deadline);
+  // Hands to the kernel what it takes at once, past the writing task and its turn of the loop.
+  void write_now();
 
   aio::Loop& loop;
   aio::Clock& clock;
@@ -71,6 +74,7 @@ struct Connection::State : std::enable_shared_from_this<Connection::State> {
   std::string out;            // not yet given to the writer
   std::uint64_t given = 0;    // bytes that the writer took
   std::uint64_t written = 0;  // of those, handed to the kernel
+  bool writing = false;       // the writing task has some
   aio::Event out_changed;
   aio::Event progress;  // written grew, blocked changed, or the end
   std::optional<Error> end;

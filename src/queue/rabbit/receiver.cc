@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/hash.h"
 #include "queue/rabbit/arguments.h"
 
 namespace sluice::queue::rabbit {
@@ -13,6 +14,9 @@ namespace {
 
 // Each try brings the whole body again; and a queue for dead letters that is made by hand is used within half a minute.
 constexpr Backoff::Options large_backoff{.base = std::chrono::seconds{5}, .cap = std::chrono::seconds{30}};
+
+// Between two looks for a connection with a newer login; the broker's object looks less often itself.
+constexpr Duration follow_each = std::chrono::seconds{1};
 
 }  // namespace
 
@@ -39,6 +43,7 @@ RabbitReceiver::Held& RabbitReceiver::keep(const amqp_basic_deliver_t& how, Cont
             .redelivered = how.redelivered != 0,
             .body_size = content.body_size,
             .too_large = content.body_size > options_.body_max};
+  held.id = fnv1a(held.told.message.id);
   const Tag tag = ++last_tag_;
   arrived_.push_back(tag);
   changed_.notify();
@@ -140,6 +145,10 @@ aio::Task<Result<void>> RabbitReceiver::unsubscribe(aio::Deadline deadline) {
   co_return silent;
 }
 
+bool RabbitReceiver::up_to_date() const {
+  return cancelled_ || (channel_ && !lost_ && !unsubscribed_ && !moving_ && broker_->clock().now() < follow_at_);
+}
+
 aio::Task<Result<void>> RabbitReceiver::keep_up() {
   if (cancelled_) {
     co_return Result<void>{};
@@ -158,6 +167,7 @@ aio::Task<Result<void>> RabbitReceiver::keep_up() {
     co_return again;
   }
   if (!moving_) {
+    follow_at_ = broker_->clock().now() + follow_each;
     const Result<std::shared_ptr<Connection>> now = co_await broker_->connection(deadline);
     if (now && *now != connection_ && !lost_ && !cancelled_) {
       moving_ = true;
@@ -225,11 +235,16 @@ std::uint32_t RabbitReceiver::attempts_of(const Held& held) const {
 }
 
 Cause RabbitReceiver::cause_of(const Held& held) const {
-  return finished_ids_.contains(held.told.message.id) ? Cause::ack_unknown : Cause::crash;
+  return std::ranges::find(finished_ids_, held.id) != finished_ids_.end() ? Cause::ack_unknown : Cause::crash;
 }
 
 Delivery RabbitReceiver::hand_out(Tag tag, Held& held) {
-  Delivery out{.message = held.told.message, .tag = tag, .attempts = attempts_of(held), .cause = held.told.cause};
+  Delivery out{.message = {}, .tag = tag, .attempts = attempts_of(held), .cause = held.told.cause};
+  if (held.too_large) {
+    out.message = held.told.message;  // there may be more to say of it
+  } else {
+    out.message = std::move(held.told.message);
+  }
   out.message.body = held.body;
   if (held.redelivered) {
     out.cause = cause_of(held);
@@ -248,8 +263,10 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
   if (const Result<void> usable = consuming(); !usable) {
     co_return usable.error();
   }
-  if (const Result<void> ready = co_await keep_up(); !ready) {
-    co_return ready.error();
+  if (!up_to_date()) {
+    if (const Result<void> ready = co_await keep_up(); !ready) {
+      co_return ready.error();
+    }
   }
   std::vector<Delivery> out;
   while (true) {

@@ -13,7 +13,6 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "queue/rabbit/broker.h"
@@ -48,6 +47,7 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   aio::Task<Result<void>> open(aio::Deadline deadline) override;
   aio::Task<Result<std::vector<Delivery>>> receive(std::size_t max, aio::Deadline deadline) override;
   aio::Task<Result<void>> begin(Tag tag, aio::Deadline deadline) override;
+  std::optional<Result<void>> begin_at_once(Tag tag) override;
   [[nodiscard]] bool counts_what_it_holds() const override { return true; }
   aio::Task<Result<void>> alone(Tag tag, aio::Deadline deadline) override;
   void finished(Tag tag) override;
@@ -66,7 +66,8 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
     std::uint64_t delivery_tag = 0;
     std::shared_ptr<Pool> pool;  // what the properties lie in
     const amqp_basic_properties_t* properties = nullptr;
-    Told told;
+    Told told;             // once it was handed out: without the message
+    std::uint64_t id = 0;  // its hash
     std::string body;
     bool redelivered = false;
     std::uint64_t body_size = 0;
@@ -95,6 +96,7 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   // Before anything is received: consumes again where the consumer or its channel ended, and moves to the broker's new
   // connection, if it has one, when nothing is held on the old one any more.
   [[nodiscard]] aio::Task<Result<void>> keep_up();
+  [[nodiscard]] bool up_to_date() const;
   // Warns, once, about queues for dead letters and retries that are not there.
   [[nodiscard]] aio::Task<void> look_for_queues();
   [[nodiscard]] aio::Deadline soon() { return broker_->clock().in(step_max); }
@@ -132,6 +134,7 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   bool unsubscribed_ = false;  // by the broker, alone: the channel lives, and what it delivered can be settled
   bool moving_ = false;        // to another connection: takes no more on this one
   bool looked_ = false;        // for the queues around this one
+  Time follow_at_{};           // when to ask for a newer connection again
   std::deque<Tag> arrived_;    // not handed out
   std::unordered_map<Tag, Held> held_;
   Tag last_tag_ = 0;
@@ -140,7 +143,8 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   Backoff large_backoff_;  // of messages that are too large and cannot be dead-lettered either
   // Of messages whose handler succeeded here and whose acknowledgement may not have got through: their redelivery is
   // told.
-  std::unordered_set<std::string> finished_ids_;
+  std::vector<std::uint64_t> finished_ids_;  // their hashes; the oldest is replaced
+  std::size_t finished_next_ = 0;
 };
 
 }  // namespace sluice::queue::rabbit

@@ -10,7 +10,7 @@
 namespace sluice::queue::rabbit {
 namespace {
 
-// Ids that are remembered to label a redelivery; beyond it they are forgotten together, and a redelivery is a crash.
+// Ids that are remembered to label a redelivery; of older ones it is a crash.
 constexpr std::size_t finished_ids_max = 10'000;
 
 Error unknown_tag() {
@@ -25,13 +25,17 @@ RabbitReceiver::Held* RabbitReceiver::find(Tag tag) {
 }
 
 // Nothing to tell the broker: that it was redelivered is what it says of a message whose worker died.
-aio::Task<Result<void>> RabbitReceiver::begin(Tag tag, aio::Deadline) {
+std::optional<Result<void>> RabbitReceiver::begin_at_once(Tag tag) {
   Held* held = find(tag);
   if (held == nullptr) {
-    co_return unknown_tag();
+    return unknown_tag();
   }
   held->begun = true;
-  co_return Result<void>{};
+  return Result<void>{};
+}
+
+aio::Task<Result<void>> RabbitReceiver::begin(Tag tag, aio::Deadline) {
+  co_return *begin_at_once(tag);
 }
 
 aio::Task<Result<void>> RabbitReceiver::put_back(Tag tag, aio::Deadline deadline) {
@@ -72,10 +76,11 @@ aio::Task<Result<void>> RabbitReceiver::alone(Tag tag, aio::Deadline deadline) {
 void RabbitReceiver::finished(Tag tag) {
   if (Held* held = find(tag)) {
     held->finished = true;
-    if (finished_ids_.size() >= finished_ids_max) {
-      finished_ids_.clear();
+    if (finished_ids_.size() < finished_ids_max) {
+      finished_ids_.push_back(held->id);
+    } else {
+      finished_ids_[finished_next_++ % finished_ids_max] = held->id;
     }
-    finished_ids_.insert(held->told.message.id);
   }
 }
 
@@ -93,7 +98,7 @@ Result<std::uint64_t> RabbitReceiver::send_ack(Tag tag) {
   }
   amqp_basic_ack_t ack{.delivery_tag = found->second.delivery_tag, .multiple = 0};
   forget(found);
-  return channel_->send(AMQP_BASIC_ACK_METHOD, &ack);
+  return channel_->send(AMQP_BASIC_ACK_METHOD, &ack, true);
 }
 
 Result<std::uint64_t> RabbitReceiver::send_requeue(Tag tag) {
