@@ -81,8 +81,12 @@ TEST(Runtime, AQueueThatIsGoneIsAskedForRarelyAndGivenUpAfterATime) {
   EXPECT_LE(world.note.troubles.size(), 3U);
 }
 
-TEST(Runtime, TheEndOfAConnectionStopsItsHandlersAndNothingOfThemIsSettled) {
-  World world;
+class Lost : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Started, Lost, ::testing::Bool(),
+                         [](const auto& at_once) { return at_once.param ? "AtOnce" : "ByATask"; });
+
+TEST_P(Lost, TheEndOfAConnectionStopsItsHandlersAndNothingOfThemIsSettled) {
+  World world({.begins_at_once = GetParam()});
   world.options.idle_exit = 2min;
   world.handler.script["m0"] = {{.work = 1h}, {.work = 1s}};
   world.run([](World& w) -> Task<void> {

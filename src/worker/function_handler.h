@@ -27,10 +27,16 @@ class FunctionHandler final : public Handler {
                   Duration cancel_patience = std::chrono::seconds{10});
   ~FunctionHandler() override;  // waits for the running functions, but not for those left behind
   aio::Task<Outcome> handle(const queue::Delivery& delivery, std::uint32_t attempt, aio::Deadline max_runtime) override;
+  std::unique_ptr<Run> start_at_once(std::shared_ptr<const queue::Delivery> delivery, std::uint32_t attempt,
+                                     std::move_only_function<void(Outcome)> ended) override;
+  void started() override;
 
  private:
   struct Call;
+  class CallRun;
   class Threads;
+  // Cancels it and waits for its end; empty unless it was done all the same.
+  aio::Task<std::optional<Outcome>> stop(std::shared_ptr<Call> call);
   aio::Loop& loop_;
   aio::Clock& clock_;
   const Duration cancel_patience_;

@@ -2,6 +2,8 @@
 #pragma once
 // What a worker does with one message. The runtime owns everything around it: attempts, leases, deadlines, settling.
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -35,6 +37,15 @@ struct Outcome {
   static Outcome cannot_start(std::string why) { return {Kind::cannot_start, std::move(why), {}}; }
 };
 
+// One run that was begun by Handler::start_at_once(). Once this is gone nobody hears of its end, and it is told to
+// stop.
+class Run {
+ public:
+  virtual ~Run() = default;
+  // Tells it to stop and waits until it has; from here on its end is not told. Empty: it came to none that counts.
+  [[nodiscard]] virtual aio::Task<std::optional<Outcome>> cancel() = 0;
+};
+
 class Handler {
  public:
   virtual ~Handler() = default;
@@ -45,6 +56,16 @@ class Handler {
   // working before it unwinds. What it throws (cancellation apart) counts as failed. `delivery` outlives the call.
   virtual aio::Task<Outcome> handle(const queue::Delivery& delivery, std::uint32_t attempt,
                                     aio::Deadline max_runtime) = 0;
+  // The same without a coroutine, for handlers that need none: a worker spends more on one than on all the rest of a
+  // short message. Begins, at the latest with started(), and returns; `ended` is called once, on the loop and not
+  // inside this call. Null: handle() is the only way.
+  [[nodiscard]] virtual std::unique_ptr<Run> start_at_once(std::shared_ptr<const queue::Delivery> /*delivery*/,
+                                                           std::uint32_t /*attempt*/,
+                                                           std::move_only_function<void(Outcome)> /*ended*/) {
+    return nullptr;
+  }
+  // After some start_at_once(): no more follow for now.
+  virtual void started() {}
 };
 
 }  // namespace sluice::worker

@@ -12,6 +12,7 @@
 #include <sstream>
 #include <thread>
 
+#include "aio/event.h"
 #include "aio/signals.h"
 #include "aio/task_group.h"
 #include "base/testing_folder.h"
@@ -352,6 +353,43 @@ TEST_F(FunctionTest, ACancelledFunctionIsToldAndWaitedFor) {
                           });
   EXPECT_FALSE(handle(handler, delivery("x"), 1, 20ms));
   EXPECT_TRUE(returned);
+}
+
+TEST_F(FunctionTest, StartedAtOnceItTellsItsEndOnTheLoopUnlessItIsCancelledOrForgotten) {
+  std::atomic<bool> go = false;
+  FunctionHandler handler(loop_, clock_, 2,
+                          [&](const queue::Delivery& d, std::uint32_t attempt, const std::atomic<bool>& cancelled) {
+                            while (d.message.body == "waits" && !cancelled && !go) {
+                              std::this_thread::yield();
+                            }
+                            return cancelled ? Outcome::done() : Outcome::failed(std::to_string(attempt));
+                          });
+  const std::thread::id mine = std::this_thread::get_id();
+  std::vector<std::string> told;
+  aio::Event changed(clock_);
+  const auto start = [&](const char* body) {
+    return handler.start_at_once(std::make_shared<const queue::Delivery>(delivery(body)), 7,
+                                 [&, body](Outcome outcome) {
+                                   EXPECT_EQ(std::this_thread::get_id(), mine);
+                                   told.push_back(std::string(body) + " " + outcome.why);
+                                   changed.notify();
+                                 });
+  };
+  const auto main = [&]() -> aio::Task<void> {
+    const std::unique_ptr<worker::Run> ends = start("ends");
+    const std::unique_ptr<worker::Run> cancelled = start("waits");
+    std::unique_ptr<worker::Run> forgotten = start("ends, and nobody hears of it");
+    EXPECT_TRUE(told.empty()) << "not inside the call";
+    handler.started();
+    forgotten.reset();
+    while (told.empty()) {
+      co_await changed.wait(aio::Deadline{});
+    }
+    const std::optional<Outcome> end = co_await cancelled->cancel();
+    EXPECT_TRUE(end && end->kind == Kind::done) << "what was done all the same counts";
+  };
+  loop_.run(main());
+  EXPECT_EQ(told, std::vector<std::string>{"ends 7"});
 }
 
 TEST_F(FunctionTest, AFunctionThatIgnoresItsCancellationIsLeftBehindAndEndsTheWorker) {

@@ -42,7 +42,10 @@ std::string_view word(Fate fate) {
 }
 
 Job::Job(JobContext& context, queue::Delivery delivery, Time received)
-    : context_(context), delivery_(std::move(delivery)), over_event_(context.clock) {
+    : context_(context),
+      kept_(std::make_shared<const queue::Delivery>(std::move(delivery))),
+      delivery_(*kept_),
+      over_event_(context.clock) {
   if (context_.options.lease) {
     lease_until_ = received + *context_.options.lease * 9 / 10;
   }
@@ -160,6 +163,53 @@ aio::Task<JobEnd> Job::run() {
         .fate = *not_begun, .why = "no longer ours when its handler was to start", .work = {}, .worker_failed = {}};
   }
   co_await handle();
+  const JobEnd end = co_await conclude();
+  co_return end;
+}
+
+// A time limit and a lease need somebody who waits for them.
+bool Job::run_at_once(std::move_only_function<void()> ended) {
+  const RuntimeOptions& options = context_.options;
+  if (options.max_runtime || options.lease || stop_ || context_.stopping || hopeless()) {
+    return false;
+  }
+  const std::optional<Result<void>> begun = context_.receiver.begin_at_once(delivery_.tag);
+  if (!begun || !*begun) {
+    return false;
+  }
+  started_ = context_.clock.now();
+  ended_ = std::move(ended);
+  run_ = context_.handler.start_at_once(kept_, attempt(), [this](Outcome outcome) {
+    outcome_ = std::move(outcome);
+    work_ = context_.clock.now() - started_;
+    run_.reset();
+    std::exchange(ended_, nullptr)();
+  });
+  return run_ != nullptr;
+}
+
+JobEnd Job::acknowledged() const {
+  return {.fate = Fate::done, .why = {}, .work = work_, .worker_failed = {}};
+}
+
+aio::Task<JobEnd> Job::not_acknowledged(Result<void> answer) {
+  JobEnd end = co_await settle(judge(), std::move(answer));
+  end.work = work_;
+  co_return end;
+}
+
+aio::Task<bool> Job::end_handler() {
+  if (!run_) {
+    co_return false;
+  }
+  std::optional<Outcome> outcome = co_await run_->cancel();
+  run_.reset();
+  outcome_ = std::move(outcome);
+  work_ = context_.clock.now() - started_;
+  co_return true;
+}
+
+aio::Task<JobEnd> Job::conclude() {
   Verdict verdict = judge();
   if (verdict.fate == Fate::done) {
     context_.receiver.finished(delivery_.tag);
@@ -267,7 +317,7 @@ Job::Verdict Job::hand_back(std::string why) {
 }
 
 // Says the verdict until the broker answers. Asking again is safe: a tag that an unheard call has settled answers gone.
-aio::Task<JobEnd> Job::settle(Verdict verdict) {
+aio::Task<JobEnd> Job::settle(Verdict verdict, std::optional<Result<void>> answer) {
   JobEnd end{.fate = verdict.fate, .why = verdict.why, .work = {}, .worker_failed = {}};
   const aio::Deadline patience = context_.clock.in(context_.options.settle_timeout);
   Backoff backoff(call_backoff);
@@ -279,7 +329,10 @@ aio::Task<JobEnd> Job::settle(Verdict verdict) {
       co_return end;
     }
     const aio::Deadline deadline = patience.earlier(aio::Deadline{context_.leave_by});
-    const Result<void> sent = co_await send(verdict, context_.clock.in(call_timeout).earlier(deadline));
+    if (!answer) {
+      answer = co_await send(verdict, context_.clock.in(call_timeout).earlier(deadline));
+    }
+    const Result<void> sent = *std::exchange(answer, std::nullopt);
     if (sent) {
       co_return end;
     }

@@ -8,9 +8,11 @@
 // The lease is renewed beside it (keep_lease) from the start until it is settled. Once the lease is lost nothing is
 // sent about the delivery any more: it belongs to somebody else.
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "aio/event.h"
 #include "aio/task_group.h"
@@ -68,10 +70,24 @@ class Job {
   // Its body is, so that it goes to the dead letters unread; the broker may not even have kept it.
   [[nodiscard]] bool too_large() const;
 
-  // Runs the handler and settles. Call one of these two, once.
+  // Runs the handler and settles. Call one of these two, once, unless run_at_once() was true.
   aio::Task<JobEnd> run();
   // Hands it back unfinished.
   aio::Task<JobEnd> give_back();
+  // Begins, and starts the handler, where neither takes a coroutine; false: they do, and nothing has happened.
+  // `ended` is called once, on the loop, when the handler has ended; what follows then is acknowledging, where it is
+  // done(), and conclude() where it is not.
+  [[nodiscard]] bool run_at_once(std::move_only_function<void()> ended);
+  [[nodiscard]] bool done() const { return outcome_ && outcome_->kind == Outcome::Kind::done; }
+  [[nodiscard]] JobEnd acknowledged() const;
+  // Acknowledging got this answer, which is an error.
+  aio::Task<JobEnd> not_acknowledged(Result<void> answer);
+  // Settles what the handler left.
+  aio::Task<JobEnd> conclude();
+  // Of one that was stopped: whether its handler, started at once, is to be ended by end_handler(). True once.
+  [[nodiscard]] bool must_end_handler() { return run_ != nullptr && !std::exchange(ending_, true); }
+  // False when it ended by itself before this began, which was told.
+  aio::Task<bool> end_handler();
   // Renews the lease until the job is over; returns at once where the broker has none.
   aio::Task<void> keep_lease();
 
@@ -83,6 +99,7 @@ class Job {
   void over();
 
   [[nodiscard]] const queue::Delivery& delivery() const { return delivery_; }
+  std::size_t place = 0;  // in the list of whoever runs it
   [[nodiscard]] std::uint32_t attempt() const { return delivery_.attempts + 1; }
 
  private:
@@ -103,19 +120,24 @@ class Job {
                               std::optional<Duration> delay) const;
   [[nodiscard]] static Verdict bury(queue::Cause cause, std::string why);
   [[nodiscard]] static Verdict hand_back(std::string why);
-  aio::Task<JobEnd> settle(Verdict verdict);
+  aio::Task<JobEnd> settle(Verdict verdict, std::optional<Result<void>> answer = {});
   aio::Task<Result<void>> send(Verdict verdict, aio::Deadline deadline);
   [[nodiscard]] bool ours() const;
 
   JobContext& context_;
-  queue::Delivery delivery_;
+  const std::shared_ptr<const queue::Delivery> kept_;
+  const queue::Delivery& delivery_;
   Time lease_until_ = Time::max();
   bool lost_ = false;
   std::string lost_why_ = "the lease was lost";
   bool stop_ = false;
   bool over_ = false;
   aio::Event over_event_;
-  aio::TaskGroup* handler_group_ = nullptr;  // while the handler runs
+  aio::TaskGroup* handler_group_ = nullptr;  // while handle() runs
+  std::unique_ptr<Run> run_;                 // while the handler does that was started at once
+  std::move_only_function<void()> ended_;
+  bool ending_ = false;  // by end_handler()
+  Time started_;
   std::optional<Outcome> outcome_;
   std::optional<Duration> work_;
 };

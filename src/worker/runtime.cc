@@ -51,8 +51,10 @@ Runtime::Runtime(aio::Loop& loop, aio::Clock& clock, Random& random, queue::Rece
                .handler = handler,
                .options = options_},
       changed_(clock),
+      receive_due_(clock),
       away_backoff_(away_backoff),
-      refused_backoff_(refused_backoff) {
+      refused_backoff_(refused_backoff),
+      done_changed_(clock) {
   check(options_.concurrency >= 1, "a worker with no room for a message");
   report_.worker = options_.worker;
 }
@@ -69,9 +71,7 @@ void Runtime::request_stop_now() {
   request_drain();
   stop_now_ = true;
   finish_by_ = clock_.now();
-  for (const std::shared_ptr<Job>& job : jobs_) {
-    job->stop();
-  }
+  stop_all();
   changed_.notify();
 }
 
@@ -123,6 +123,7 @@ aio::Task<Result<Summary>> Runtime::run() {
     for (const std::shared_ptr<Job>& job : std::vector(jobs_)) {
       if (job->delivery().tag == tag) {
         job->lose(why.what);
+        end_handler(job);
       }
     }
   });
@@ -150,6 +151,7 @@ aio::Task<void> Runtime::live() {
     co_await close();  // also after a failed open, which may have got half way
   }
   phase_ = Phase::gone;
+  done_changed_.notify();
   if (draining_ && !failure_) {
     summary_.reason = EndReason::sigterm;
   }
@@ -202,38 +204,61 @@ aio::Deadline Runtime::receive_until() const {
   return until.earlier(aio::Deadline{since + *options_.idle_exit});
 }
 
+bool Runtime::room() const {
+  return jobs_.size() < options_.concurrency && suspects_.empty() && !alone_;
+}
+
 void Runtime::start_receive() {
-  const bool room = jobs_.size() < options_.concurrency && suspects_.empty() && !alone_;
-  if (receiving_ || !room || clock_.now() < receive_after_) {
+  if (receiving_ || !room() || clock_.now() < receive_after_) {
     return;
   }
   receiving_ = true;
-  all_->spawn(receive_scope(options_.concurrency - jobs_.size(), receive_until()));
+  receive_due_.notify();
+  if (!std::exchange(receive_lives_, true)) {
+    all_->spawn(receive_scope());
+  }
 }
 
 // In a group of its own, so that a drain can cut the wait short without touching anything else.
-aio::Task<void> Runtime::receive_scope(std::size_t max, aio::Deadline until) {
-  if (!context_.stopping) {
+aio::Task<void> Runtime::receive_scope() {
+  if (phase_ == Phase::consuming && !context_.stopping) {
     aio::TaskGroup group(context_.loop, clock_);
     const auto forget = [](aio::TaskGroup** slot) { *slot = nullptr; };
     receive_group_ = &group;
     const std::unique_ptr<aio::TaskGroup*, decltype(forget)> scope(&receive_group_, forget);
-    group.spawn(receive_once(max, until));
+    group.spawn(receive_batches());
     co_await group.join();
   }
-  receiving_ = false;
+  receiving_ = receive_lives_ = false;
   changed_.notify();
 }
 
-aio::Task<void> Runtime::receive_once(std::size_t max, aio::Deadline until) {
-  Result<std::vector<queue::Delivery>> batch = co_await receiver_.receive(max, until);
-  if (!batch) {
-    receive_failed(batch.error());
-    co_return;
+// One task for the whole life: to make one for each batch costs more than a short message does.
+aio::Task<void> Runtime::receive_batches() {
+  while (true) {
+    if (!receiving_) {
+      co_await receive_due_.wait(aio::Deadline{});
+      continue;
+    }
+    const aio::Deadline until = receive_until();
+    Result<std::vector<queue::Delivery>> batch = co_await receiver_.receive(options_.concurrency - jobs_.size(), until);
+    if (batch) {
+      receive_worked();
+      looked_ = looked_ || batch->empty();
+    } else {
+      receive_failed(batch.error());
+    }
+    const bool more = batch && !batch->empty();
+    if (more) {
+      accept(std::move(*batch));
+    }
+    if (!more || !room() || must_leave()) {
+      receiving_ = false;
+      if (!more || room() || must_leave() || !suspects_.empty()) {
+        changed_.notify();  // else the end of a job is what comes next
+      }
+    }
   }
-  receive_worked();
-  looked_ = looked_ || batch->empty();
-  accept(std::move(*batch));
 }
 
 void Runtime::receive_failed(const Error& error) {
@@ -272,110 +297,6 @@ void Runtime::receive_worked() {
   if (failing_since_) {
     observer_.recovered(clock_.now() - *std::exchange(failing_since_, std::nullopt));
   }
-}
-
-void Runtime::accept(std::vector<queue::Delivery> batch) {
-  if (batch.empty()) {
-    return;
-  }
-  const Time now = clock_.now();
-  if (!report_.first_claim_at) {
-    report_.first_claim_at = clock_.wall();
-  }
-  std::vector<std::shared_ptr<Job>> harmless;
-  for (queue::Delivery& delivery : batch) {
-    if (delivery.waited && !delivery.redelivered()) {
-      report_.wait.add(*delivery.waited);
-    }
-    const auto job = std::make_shared<Job>(context_, std::move(delivery), now);
-    if (options_.lease) {
-      all_->spawn(lease(job));
-    }
-    if (context_.stopping) {
-      start(job, false);
-    } else if (job->hopeless()) {
-      start(job, true);
-    } else if (job->suspect()) {
-      suspects_.push_back(job);
-    } else {
-      harmless.push_back(job);
-    }
-  }
-  for (const std::shared_ptr<Job>& job : harmless) {
-    start(job, suspects_.empty());
-  }
-}
-
-void Runtime::start(std::shared_ptr<Job> job, bool handle) {
-  jobs_.push_back(job);
-  all_->spawn(work(std::move(job), handle));
-}
-
-aio::Task<void> Runtime::work(std::shared_ptr<Job> job, bool handle) {
-  JobEnd end;
-  if (alone_ && handle && receiver_.counts_what_it_holds()) {
-    handle = co_await leave_alone(job->delivery().tag);
-  }
-  if (handle) {
-    end = co_await job->run();
-  } else {
-    end = co_await job->give_back();
-  }
-  job->over();
-  std::erase(jobs_, job);
-  alone_ = alone_ && !jobs_.empty();
-  record(*job, end);
-  if (end.worker_failed) {
-    fail(Error{Code::invalid, *end.worker_failed});
-  }
-  changed_.notify();
-}
-
-aio::Task<void> Runtime::lease(std::shared_ptr<Job> job) {
-  co_await job->keep_lease();
-}
-
-void Runtime::record(const Job& job, const JobEnd& end) {
-  idle_since_ = clock_.now();
-  looked_ = false;
-  if (end.work) {
-    report_.work.add(*end.work);
-  }
-  const queue::Delivery& delivery = job.delivery();
-  switch (end.fate) {
-    case Fate::done:
-      ++report_.counts.done;
-      break;
-    case Fate::retry:
-      ++report_.counts.retried;
-      break;
-    case Fate::failed:
-      ++report_.counts.failed;
-      break;
-    case Fate::dead_lettered:
-      ++report_.counts.dead_lettered;
-      break;
-    case Fate::requeued:
-      ++report_.counts.requeued;
-      break;
-    case Fate::lost:
-      ++summary_.lost;
-      observer_.trouble("message " + delivery.message.id + " was taken from this worker: " + end.why);
-      return;
-    case Fate::unknown:
-      ++summary_.unknown;
-      observer_.trouble("message " + delivery.message.id + " may come back, the broker did not confirm: " + end.why);
-      return;
-  }
-  // What was given up without another run has had its last attempt already.
-  const bool ran = end.work || end.fate != Fate::dead_lettered;
-  observer_.settled(Settled{.id = delivery.message.id,
-                            .attempt = ran ? job.attempt() : std::max(1U, delivery.attempts),
-                            .fate = end.fate,
-                            .cause = delivery.cause,
-                            .wait = delivery.waited,
-                            .work = end.work.value_or(Duration{0}),
-                            .why = end.why});
 }
 
 }  // namespace sluice::worker

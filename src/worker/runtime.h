@@ -99,9 +99,10 @@ class Runtime {
   [[nodiscard]] bool must_leave() const { return draining_ || failure_.has_value(); }
   [[nodiscard]] bool idle_long_enough() const;
   [[nodiscard]] aio::Deadline receive_until() const;
+  [[nodiscard]] bool room() const;
   void start_receive();
-  aio::Task<void> receive_scope(std::size_t max, aio::Deadline until);
-  aio::Task<void> receive_once(std::size_t max, aio::Deadline until);
+  aio::Task<void> receive_scope();
+  aio::Task<void> receive_batches();
   void receive_failed(const Error& error);
   void receive_worked();
   // Tells it unless it was told since the broker was last heard.
@@ -113,6 +114,14 @@ class Runtime {
   // Lets go of all but this one; false when that could not be.
   aio::Task<bool> leave_alone(queue::Tag tag);
   void start(std::shared_ptr<Job> job, bool handle);
+  // Its handler has ended, which was started at once.
+  void handled(const std::shared_ptr<Job>& job);
+  aio::Task<void> acknowledge();
+  aio::Task<void> not_acknowledged(std::shared_ptr<Job> job, Result<void> answer);
+  aio::Task<void> conclude(std::shared_ptr<Job> job, bool stopped);
+  void stop_all();
+  void end_handler(const std::shared_ptr<Job>& job);
+  void over(const std::shared_ptr<Job>& job, const JobEnd& end);
   aio::Task<void> work(std::shared_ptr<Job> job, bool handle);
   aio::Task<void> lease(std::shared_ptr<Job> job);
   void record(const Job& job, const JobEnd& end);
@@ -135,8 +144,10 @@ class Runtime {
 
   aio::Event changed_;
   aio::TaskGroup* all_ = nullptr;            // while run() lives
-  aio::TaskGroup* receive_group_ = nullptr;  // while a receive waits
-  bool receiving_ = false;
+  aio::TaskGroup* receive_group_ = nullptr;  // while receive_batches() lives
+  bool receive_lives_ = false;               // from before that until after it
+  bool receiving_ = false;                   // it waits for messages, or is about to
+  aio::Event receive_due_;
   bool looked_ = false;  // a receive came back empty since idle_since_
   Backoff away_backoff_;
   Backoff refused_backoff_;
@@ -147,9 +158,12 @@ class Runtime {
   std::set<std::string> told_;         // since failing_since_
   Time idle_since_;
 
-  std::vector<std::shared_ptr<Job>> jobs_;      // being handled or settled
+  std::vector<std::shared_ptr<Job>> jobs_;      // being handled or settled; each knows its place
   std::vector<std::shared_ptr<Job>> suspects_;  // held, waiting to run alone
   bool alone_ = false;                          // a suspect runs
+  std::vector<std::shared_ptr<Job>> done_;      // handled, to be acknowledged together
+  aio::Event done_changed_;
+  bool acknowledging_ = false;  // acknowledge() lives
 
   WorkerReport report_;
   Summary summary_;

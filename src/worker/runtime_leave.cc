@@ -23,7 +23,7 @@ aio::Task<void> Runtime::leave() {
   if (receive_group_ != nullptr) {
     receive_group_->cancel();
   }
-  while (receiving_) {
+  while (receive_lives_) {
     co_await changed_.wait(aio::Deadline{});
   }
   const bool cancelled = co_await cancel_consumer();
@@ -48,8 +48,7 @@ aio::Task<bool> Runtime::cancel_consumer() {
 // What arrived between the last look and the end of consuming is handled like everything else, or requeued in a drain.
 aio::Task<void> Runtime::take_leftovers() {
   while (true) {
-    const bool room = must_leave() || (jobs_.size() < options_.concurrency && suspects_.empty() && !alone_);
-    if (!room) {
+    if (!must_leave() && !room()) {
       start_suspect();
       co_await changed_.wait(aio::Deadline{});
       continue;
@@ -77,9 +76,7 @@ aio::Task<void> Runtime::settle_all() {
       start_suspect();
     }
     if (context_.stopping && clock_.now() >= finish_by_) {
-      for (const std::shared_ptr<Job>& job : jobs_) {
-        job->stop();
-      }
+      stop_all();
     }
     const bool wait_for_grace = context_.stopping && clock_.now() < finish_by_;
     const aio::Deadline look{wait_for_grace ? finish_by_ : Time::max()};

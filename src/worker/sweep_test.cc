@@ -48,8 +48,16 @@ void expect_all_settled(World& world, const std::string& where) {
   }
 }
 
-class Sweep : public ::testing::TestWithParam<std::size_t> {};
-INSTANTIATE_TEST_SUITE_P(Concurrency, Sweep, ::testing::Values(1U, 3U), ::testing::PrintToStringParamName());
+struct Way {
+  std::size_t concurrency;
+  bool at_once;  // begun and started without a coroutine
+};
+class Sweep : public ::testing::TestWithParam<Way> {};
+INSTANTIATE_TEST_SUITE_P(Concurrency, Sweep,
+                         ::testing::Values(Way{1, false}, Way{3, false}, Way{1, true}, Way{3, true}),
+                         [](const auto& way) {
+                           return std::to_string(way.param.concurrency) + (way.param.at_once ? "AtOnce" : "");
+                         });
 
 Task<void> publish_and_serve_until_done(World& w) {
   co_await w.publish(ids(6));
@@ -65,8 +73,8 @@ TEST_P(Sweep, OneFailureAtAnyStepLosesNothing) {
     for (const std::optional<Duration> lease : {std::optional<Duration>{}, std::optional<Duration>{60ms}}) {
       bool more = true;
       for (int nth = 0; more; ++nth) {
-        World world({.lease = lease});
-        world.options.concurrency = GetParam();
+        World world({.lease = lease, .begins_at_once = GetParam().at_once});
+        world.options.concurrency = GetParam().concurrency;
         world.options.idle_exit = 5s;
         script(world);
         FailNth faults;
@@ -109,9 +117,9 @@ TEST_P(Sweep, SigtermAtAnyInstantLosesNothingAndDuplicatesOnlyWhatWasRequeued) {
   for (int at = 0; at < 250; at += 5) {
     for (const int times : {1, 2}) {
       for (const Duration grace : {Duration{30s}, Duration{40ms}}) {
-        World world({.latency_low = 0ms, .latency_high = 3ms});
+        World world({.latency_low = 0ms, .latency_high = 3ms, .begins_at_once = GetParam().at_once});
         world.random = Random(static_cast<std::uint64_t>(at));
-        world.options.concurrency = GetParam();
+        world.options.concurrency = GetParam().concurrency;
         world.options.idle_exit = 5s;
         world.options.grace = grace;
         script(world);
@@ -147,9 +155,9 @@ TEST_P(Sweep, AMessageAtTheIdleDeadlineIsDoneByThisWorkerOrTheNext) {
   int mine = 0;
   int next = 0;
   for (int us = -20'000; us <= 20'000; us += 250) {
-    World world({.latency_low = 0ms, .latency_high = 3ms});
+    World world({.latency_low = 0ms, .latency_high = 3ms, .begins_at_once = GetParam().at_once});
     world.random = Random(static_cast<std::uint64_t>(us + 20'000));
-    world.options.concurrency = GetParam();
+    world.options.concurrency = GetParam().concurrency;
     world.run(idle_race(world, 10s + std::chrono::microseconds{us}));
     (world.processes == 1 ? mine : next) += 1;
   }

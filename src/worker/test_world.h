@@ -40,7 +40,7 @@ struct Seen {
 
 class ScriptHandler final : public Handler {
  public:
-  explicit ScriptHandler(aio::Clock& clock) : clock_(clock) {}
+  ScriptHandler(aio::Loop& loop, aio::Clock& clock) : loop_(loop), clock_(clock) {}
   Result<void> check() override { return able; }
   Task<Outcome> handle(const queue::Delivery& delivery, std::uint32_t attempt, Deadline) override {
     const std::string id = delivery.message.id;
@@ -62,6 +62,16 @@ class ScriptHandler final : public Handler {
     }
     co_return step.outcome;
   }
+  std::unique_ptr<Run> start_at_once(std::shared_ptr<const queue::Delivery> delivery, std::uint32_t attempt,
+                                     std::move_only_function<void(Outcome)> ended) override {
+    if (!at_once) {
+      return nullptr;
+    }
+    auto play = std::make_shared<Play>(loop_, clock_);
+    play->ended = std::move(ended);
+    loop_.start(perform(play, std::move(delivery), attempt), [](const std::exception_ptr&) {});
+    return std::make_unique<PlayRun>(std::move(play));
+  }
   [[nodiscard]] std::vector<Seen> runs_of(const std::string& id) const {
     std::vector<Seen> out;
     for (const Seen& run : runs) {
@@ -79,8 +89,52 @@ class ScriptHandler final : public Handler {
   std::vector<Seen> runs;
   std::multiset<std::string> succeeded;
   int running = 0;
+  bool at_once = false;  // started without a coroutine of the worker's
 
  private:
+  // One run on its own.
+  struct Play {
+    Play(aio::Loop& loop, aio::Clock& clock) : group(loop, clock), over_changed(clock) {}
+    aio::TaskGroup group;
+    std::move_only_function<void(Outcome)> ended;
+    std::optional<Outcome> outcome;
+    bool over = false;
+    aio::Event over_changed;
+  };
+  class PlayRun final : public Run {
+   public:
+    explicit PlayRun(std::shared_ptr<Play> play) : play_(std::move(play)) {}
+    ~PlayRun() override {
+      play_->ended = nullptr;
+      play_->group.cancel();
+    }
+    Task<std::optional<Outcome>> cancel() override {
+      play_->ended = nullptr;
+      play_->group.cancel();
+      while (!play_->over) {
+        co_await play_->over_changed.wait(Deadline{});
+      }
+      co_return play_->outcome;
+    }
+
+   private:
+    std::shared_ptr<Play> play_;
+  };
+  Task<void> keep(std::shared_ptr<Play> play, const queue::Delivery& delivery, std::uint32_t attempt) {
+    Outcome outcome = co_await handle(delivery, attempt, Deadline{});
+    play->outcome = std::move(outcome);
+  }
+  Task<void> perform(std::shared_ptr<Play> play, std::shared_ptr<const queue::Delivery> delivery,
+                     std::uint32_t attempt) {
+    co_await clock_.sleep_until(clock_.now());  // the worker is in the middle of starting it
+    play->group.spawn(keep(play, *delivery, attempt));
+    co_await play->group.join();
+    play->over = true;
+    play->over_changed.notify();
+    if (play->ended) {
+      std::exchange(play->ended, nullptr)(*play->outcome);
+    }
+  }
   struct Running {
     explicit Running(int& n) : count(n) { ++count; }
     ~Running() { --count; }
@@ -97,6 +151,7 @@ class ScriptHandler final : public Handler {
     }
     return step;
   }
+  aio::Loop& loop_;
   aio::Clock& clock_;
 };
 
@@ -115,7 +170,9 @@ struct Note final : Observer {
 
 class World {
  public:
-  explicit World(queue::MemoryOptions queue_options = {}) : broker(loop, clock, random, queue_options), handler(clock) {
+  explicit World(queue::MemoryOptions queue_options = {})
+      : broker(loop, clock, random, queue_options), handler(loop, clock) {
+    handler.at_once = queue_options.begins_at_once;
     options.worker = "w0";
     options.idle_exit = 10s;
     options.lease = queue_options.lease;
