@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/result.h"
+#include "control/poll_budget.h"
 #include "wiring/queues.h"
 
 namespace sluice::app {
@@ -49,6 +50,7 @@ struct Context {
   Out& err;
   const Log& log;
   wiring::Queues& queues;
+  control::PollBudgets polls = {};       // of each broker
   bool json = false;                     // --output json
   bool colour = false;                   // on stdout
   bool err_colour = false;               // on stderr

@@ -8,9 +8,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Design: at most 10 polls a second while work is due or was seen within 10 minutes, 1 a second after that.
-constexpr Duration adaptive_busy = 100ms;
-constexpr Duration adaptive_idle = 1s;
+// Design, section 4: how long a pool is busy, as PollBudget means it, after work was due or seen.
 constexpr Duration adaptive_memory = 10min;
 
 bool work_seen(const model::Observation& seen) {
@@ -30,6 +28,7 @@ Controller::Controller(aio::Clock& clock, aio::Event& due, queue::BacklogSource&
       log_(log),
       pool_(pool),
       options_(std::move(options)),
+      share_(*options_.budget),
       observer_(pool.spec),
       state_(options_.initial) {}
 
@@ -44,15 +43,15 @@ aio::Task<void> Controller::run() {
     const aio::Wake why = co_await due_.wait(aio::Deadline{due});
     if (why == aio::Wake::ready) {
       // Events come in bursts; the tenth of a second between ticks holds for them too.
-      co_await clock_.sleep_until(std::min(due, started + adaptive_busy));
+      co_await clock_.sleep_until(std::min(due, started + PollBudget::busy));
     }
   }
 }
 
-Time Controller::next_due(Time started) const {
+Time Controller::next_due(Time started) {
   const std::optional<Duration> period = pool::every(pool_.spec.policy).period;
   const bool busy = last_work_ && started - *last_work_ < adaptive_memory;
-  Time due = started + period.value_or(busy ? adaptive_busy : adaptive_idle);
+  Time due = started + share_.period(period, busy);
   if (again_in_ms_) {
     due = std::min(due, clock_.now() + std::chrono::milliseconds{*again_in_ms_});
   }

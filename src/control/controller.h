@@ -5,6 +5,7 @@
 // Level, not edge: an event only makes the pool due, the tick looks at the whole picture again. Everything it touches
 // comes in through the constructor, so production and simulation run this very code.
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -13,6 +14,7 @@
 #include "control/decide.h"
 #include "control/journal.h"
 #include "control/observe.h"
+#include "control/poll_budget.h"
 #include "fleet/fleet.h"
 #include "queue/backlog_source.h"
 
@@ -23,6 +25,7 @@ struct ControllerOptions {
   Duration tick_deadline =
       std::chrono::seconds{5};  // for reading and for acting each; chosen: below the least `every`s a human sets
   ControlState initial{.fresh = true};
+  std::shared_ptr<PollBudget> budget = std::make_shared<PollBudget>();  // shared by all pools of one broker
   // Replaced only by tests that plant bugs.
   std::function<Step(const pool::PoolSpec&, const ControlState&, const model::Observation&)> decide = control::decide;
 };
@@ -53,7 +56,7 @@ class Controller {
 
  private:
   [[nodiscard]] aio::Task<void> apply(model::Plan plan, aio::Deadline deadline);
-  [[nodiscard]] Time next_due(Time started) const;
+  [[nodiscard]] Time next_due(Time started);
   [[nodiscard]] std::string worker_id(int slot) const;
   void note(std::vector<std::string>& done, int slot, const Result<void>& result);
 
@@ -65,6 +68,7 @@ class Controller {
   const Log& log_;
   const pool::Pool& pool_;
   ControllerOptions options_;
+  PollBudget::Share share_;
   Observer observer_;
   ControlState state_;
   Snapshot snapshot_;

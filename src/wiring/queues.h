@@ -53,6 +53,8 @@ struct QueueAccess {
 class QueueClient {
  public:
   virtual ~QueueClient() = default;
+  // Names the broker for whoever counts what all its queues ask of it; empty where a queue is its own.
+  [[nodiscard]] virtual std::string broker() const { return ""; }
   virtual std::unique_ptr<queue::Publisher> publisher() = 0;
   // `who` names the worker: in dead letters, in the broker's list of consumers.
   virtual std::unique_ptr<queue::Receiver> receiver(std::string who) = 0;

@@ -137,6 +137,13 @@ class RabbitClient final : public QueueClient {
     }
   }
 
+  std::string broker() const override {
+    std::string out;
+    for (const queue::rabbit::Node& node : broker_->address().nodes) {
+      out += fmt::format("{} {}\n", node.host, node.port);
+    }
+    return out;
+  }
   std::unique_ptr<queue::Publisher> publisher() override {
     return std::make_unique<queue::rabbit::RabbitPublisher>(
         publishing_, queue::rabbit::PublisherOptions{.exchange = "", .key = queue_.queue, .body_max = body_max()});
