@@ -4,7 +4,7 @@
 
 SLUICE_BIN is the binary of a release build, beside which the program of the same name lies in bench/. SLUICE_PERF_TEST
 is a folder with the jars of RabbitMQ's PerfTest (com.rabbitmq:perf-test and what it needs); without it that part is
-left out. Arguments: consume, publish, perftest, decide, adaptive (default: the first four).
+left out. Arguments: consume, publish, perftest, decide, adaptive (default: all).
 """
 
 import json
@@ -35,7 +35,7 @@ metadata: {{name: {name}}}
 spec:
   queue: {{rabbitmq: {{url: "{url}", queue: {name}}}}}
   workers: {{max: 4, run: {{command: [sluice, work, --exec, /bin/true]}}}}
-  policy: {{threshold: {{messages: 1, age: 1h, every: {every}}}}}
+  policy: {{threshold: {{messages: 1, every: {every}}}}}
 """
 
 
@@ -58,6 +58,11 @@ class Bench:
     def publish(self, verb, queue, size, window, count):
         self.run("purge", queue)
         return self.run(verb, queue, size, window, count)
+
+
+def processor_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def in_turns(measures, rounds=ROUNDS):
@@ -85,10 +90,9 @@ def consume(bench):
         for prefetch in PREFETCH:
             count = 5000 if prefetch == 1 else 20000
             measures = [lambda verb=verb: bench.consume(verb, f"consume-{kind}", size, prefetch, count)
-                        for verb in ("bare-consume", "consume", "loop-consume")]
-            bare, threads, loop = in_turns(measures)
-            row(f"{kind}, {size} B, prefetch {prefetch}", threads, bare)
-            row(f"{'':8} the same, a handler without a thread", loop, bare)
+                        for verb in ("bare-consume", "consume")]
+            bare, ours = in_turns(measures)
+            row(f"{kind}, {size} B, prefetch {prefetch}", ours, bare)
         bench.run("purge", f"consume-{kind}")
 
 
@@ -200,7 +204,70 @@ def decide(bench, every="1s", tries=30, limit_ms=600):
           f"ms), worst of {tries} {1000 * waits[-1]:.0f} ms", flush=True)
 
 
-PARTS = {"consume": consume, "publish": publish, "perftest": beside_perf_test, "decide": decide}
+def adaptive_latency(bench, pools=20, idle_seconds=60, limit_ms=150):
+    """Each queue had work once, then none for a minute; then all get some, each at a moment of its own."""
+    names = [f"adaptive-{n}" for n in range(pools)]
+    waits = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            bench.run("declare", name, "classic")
+            bench.run("fill", name, 1024, 5)
+        scaler = Scaler(pathlib.Path(folder), bench.broker.amqp_url, names, "adaptive")
+        for name in names:
+            scaler.wait(name, {1, 2, 3, 4})
+            bench.run("purge", name)
+        for name in names:
+            scaler.wait(name, {0})
+        time.sleep(idle_seconds)
+        for name in names:
+            time.sleep(random.uniform(0, 0.1))
+            begin = time.monotonic()
+            bench.run("fill", name, 1024, 5)
+            waits.append(scaler.wait(name, {1, 2, 3, 4}) - begin)
+        scaler.stop()
+        for name in names:
+            bench.run("purge", name)
+    waits.sort()
+    print(f"publish to decision, every: adaptive, {pools} queues that were idle for {idle_seconds} s: "
+          f"median {1000 * statistics.median(waits):.0f} ms (wanted: {limit_ms} ms), "
+          f"worst {1000 * waits[-1]:.0f} ms", flush=True)
+
+
+def polling_cost(bench, seconds=20):
+    """What polls cost the broker: idle pools whose work is more than ten minutes ago look like `every: 1s`."""
+    print(f"{'processor of one core, idle queues':44}   broker    sluice")
+    for pools in (1, 100):
+        names = [f"cost-{n}" for n in range(pools)]
+        for name in names:
+            bench.run("declare", name, "classic")
+        for what, every, busy in (("nobody polls", None, False), ("every: 1s", "1s", False),
+                                  ("adaptive, never had work", "adaptive", False),
+                                  ("adaptive, had work a moment ago", "adaptive", True)):
+            with tempfile.TemporaryDirectory() as folder:
+                for name in names if busy else ():
+                    bench.run("fill", name, 1024, 5)
+                scaler = Scaler(pathlib.Path(folder), bench.broker.amqp_url, names, every) if every else None
+                for name in names if busy else ():
+                    scaler.wait(name, {1, 2, 3, 4})
+                    bench.run("purge", name)
+                time.sleep(3)
+                pids = [bench.broker.pid, *([scaler.process.pid] if scaler else [])]
+                begin, used = time.monotonic(), [processor_seconds(pid) for pid in pids]
+                time.sleep(seconds)
+                took = time.monotonic() - begin
+                shares = [100 * (processor_seconds(pid) - before) / took for pid, before in zip(pids, used)]
+                print(f"{pools:4} pools, {what:32}  " + " ".join(f"{share:7.2f} %" for share in shares), flush=True)
+                if scaler:
+                    scaler.stop()
+
+
+def adaptive(bench):
+    adaptive_latency(bench)
+    polling_cost(bench)
+
+
+PARTS = {"consume": consume, "publish": publish, "perftest": beside_perf_test, "decide": decide,
+         "adaptive": adaptive}
 
 
 def main():

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "aio/task_group.h"
 #include "control/controller.h"
 #include "fleet/memory.h"
 
