@@ -17,10 +17,12 @@ struct Signals::Impl {
   boost::asio::signal_set set;
   Event arrived;
   std::deque<int> numbers;
+  bool over = false;  // nobody listens any more
 
   static void listen(const std::shared_ptr<Impl>& impl) {
     impl->set.async_wait([impl](const boost::system::error_code& ec, int number) {
-      if (ec) {
+      // A signal that came just before the end is still told. Asio forgets a wait on a set without signals.
+      if (ec || impl->over) {
         return;
       }
       impl->numbers.push_back(number);
@@ -41,6 +43,7 @@ Signals::Signals(Loop& loop, Clock& clock, const std::vector<int>& numbers)
 
 Signals::~Signals() {
   boost::system::error_code ignored;
+  impl_->over = true;
   impl_->set.clear(ignored);  // back to the defaults at once
   impl_->set.cancel(ignored);
 }
