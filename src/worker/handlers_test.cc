@@ -356,10 +356,11 @@ TEST_F(FunctionTest, ACancelledFunctionIsToldAndWaitedFor) {
 }
 
 TEST_F(FunctionTest, StartedAtOnceItTellsItsEndOnTheLoopUnlessItIsCancelledOrForgotten) {
-  std::atomic<bool> go = false;
+  std::atomic<bool> waits = false;
   FunctionHandler handler(loop_, clock_, 2,
                           [&](const queue::Delivery& d, std::uint32_t attempt, const std::atomic<bool>& cancelled) {
-                            while (d.message.body == "waits" && !cancelled && !go) {
+                            while (d.message.body == "waits" && !cancelled) {
+                              waits = true;
                               std::this_thread::yield();
                             }
                             return cancelled ? Outcome::done() : Outcome::failed(std::to_string(attempt));
@@ -384,6 +385,9 @@ TEST_F(FunctionTest, StartedAtOnceItTellsItsEndOnTheLoopUnlessItIsCancelledOrFor
     forgotten.reset();
     while (told.empty()) {
       co_await changed.wait(aio::Deadline{});
+    }
+    while (!waits) {
+      std::this_thread::yield();
     }
     const std::optional<Outcome> end = co_await cancelled->cancel();
     EXPECT_TRUE(end && end->kind == Kind::done) << "what was done all the same counts";
