@@ -122,7 +122,7 @@ def _(box):
             worker = start_worker(box, broker.amqp_port)
             wait_until(lambda: "stays where it is" in worker.err(), what="it to be refused")
             wait_until(lambda: "held until this worker leaves" in worker.err() or broker.exact_counts("q") == (0, 1),
-                       what="it to be kept")
+                       timeout=60, what="it to be kept")  # the list of queues may take 10 s and be 5 s old
             held = "held until this worker leaves" in worker.err()
             worker.kill()
             wait_until(lambda: broker.exact_counts("q") == (1, 0), timeout=20, what="it to be back")

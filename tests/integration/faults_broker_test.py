@@ -175,8 +175,8 @@ def _(box):
     heartbeat(box.broker, 2)
     rig = Rig(box)
     with rig.proxy() as link:
-        # An idle one would leave as always: to a consumer, a broker that says nothing and an empty queue are alike.
-        scaler, feed = Scaler(rig, link.port, idle="5m"), Feed(rig, "r", link.port)
+        # To a consumer, a broker that says nothing and an empty queue are alike: an idle one asks before it leaves.
+        scaler, feed = Scaler(rig, link.port, idle="3s"), Feed(rig, "r", link.port)
         wait_works(rig)
         wait_until(lambda: len(scaler.workers()) == 2, what="two workers", timeout=20)
         before, at = link.stats()["accepted"], time.monotonic()

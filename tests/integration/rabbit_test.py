@@ -5,7 +5,7 @@ import os
 import pathlib
 import subprocess
 
-from lib import ROOT, equal, main, test
+from lib import ROOT, equal, main, scaled, test
 
 # After lib, which says where it is.
 import rabbitmq
@@ -19,9 +19,10 @@ def conformance(box, queue_type, tls=False):
         where = {"SLUICE_TEST_AMQP": broker.amqp_url}
         if tls:
             where = {"SLUICE_TEST_AMQP": broker.tls_url, "SLUICE_TEST_CA": str(broker.certificates.ca)}
-        ran = subprocess.run([SUITE, "--gtest_brief=1"], capture_output=True, text=True, timeout=300,
+        ran = subprocess.run([SUITE, "--gtest_brief=1"], capture_output=True, text=True, timeout=scaled(300, 900),
                              env={**box.env, **where, "SLUICE_TEST_QUEUE_TYPE": queue_type})
         equal(ran.returncode, 0, f"{queue_type} queues\n{ran.stdout}\n{ran.stderr}")
+        print("".join(line + "\n" for line in ran.stdout.splitlines() if "steps of an exchange" in line), end="")
 
 
 @test("a classic queue does what every queue does")

@@ -11,6 +11,7 @@
 #include <iterator>
 
 #include "queue/conformance.h"
+#include "queue/rabbit/conformance_sweep.h"
 #include "queue/rabbit/receiver.h"
 #include "queue/rabbit/source.h"
 
@@ -20,6 +21,11 @@ namespace {
 std::string variable(const char* name, const char* usual) {
   const char* value = std::getenv(name);
   return value != nullptr ? value : usual;
+}
+
+Result<aio::TlsOptions> tls() {
+  std::ifstream ca(variable("SLUICE_TEST_CA", ""));
+  return aio::TlsOptions{.ca_pem = std::string(std::istreambuf_iterator<char>(ca), {})};
 }
 
 // A table that is built on the spot.
@@ -126,10 +132,6 @@ class RabbitRig final : public conformance::Rig {
     const Result<Address> address = parse_address(variable("SLUICE_TEST_AMQP", "amqp://127.0.0.1:5672"), {}, "/");
     return std::make_shared<Broker>(loop_, clock_, random_, BrokerOptions{.address = address.value(), .tls = tls});
   }
-  static Result<aio::TlsOptions> tls() {
-    std::ifstream ca(variable("SLUICE_TEST_CA", ""));
-    return aio::TlsOptions{.ca_pem = std::string(std::istreambuf_iterator<char>(ca), {})};
-  }
   aio::Task<void> declare_one(Channel& channel, std::string name, Arguments arguments, aio::Deadline deadline) {
     amqp_queue_declare_t declare{};
     declare.queue = to_bytes(name);
@@ -179,6 +181,34 @@ class RabbitRig final : public conformance::Rig {
   ChannelListener nobody_;
   std::shared_ptr<Broker> keeper_;
 };
+
+TEST(RabbitExchange, SurvivesAFailureAtEachOfItsSteps) {
+  const bool quorum = variable("SLUICE_TEST_QUEUE_TYPE", "classic") == "quorum";
+  const std::size_t stride = variable("SLUICE_SOAK", "") == "1" ? 1 : 10;  // all of them take minutes
+  std::size_t run = 0;
+  std::size_t played = 0;
+  Duration longest{0};
+  const std::size_t steps = aio::for_each_failure([&](aio::Faults& faults) {
+    if (run++ % stride != 0) {
+      return;
+    }
+    const Result<Address> address = parse_address(variable("SLUICE_TEST_AMQP", "amqp://127.0.0.1:5672"), {}, "/");
+    Exchange exchange(BrokerOptions{.address = address.value(), .tls = tls}, quorum, faults);
+    SCOPED_TRACE(fmt::format("run {}, {}", run, aio::fault_word(faults.fault())));
+    longest = std::max(longest, exchange.run(fmt::format("sweep-{}", ::getpid())));
+    ++played;
+    judge(exchange);
+    if (faults.fault() == aio::Fault::none || faults.fault() == aio::Fault::one_byte) {
+      EXPECT_EQ(exchange.confirmed.size(), 3U);
+      EXPECT_EQ(exchange.acked, (std::set<std::string>{"a", "b"}));
+      EXPECT_EQ(exchange.buried, (std::set<std::string>{"c"}));
+    }
+  });
+  EXPECT_GE(steps, 20U);
+  EXPECT_LE(longest, std::chrono::seconds{30}) << "each wait in it has a deadline of 3 s";
+  fmt::print("{} steps of an exchange, {} failures played, the longest took {} ms\n", steps, played,
+             std::chrono::round<std::chrono::milliseconds>(longest).count());
+}
 
 }  // namespace
 }  // namespace sluice::queue::rabbit

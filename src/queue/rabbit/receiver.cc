@@ -182,6 +182,13 @@ aio::Task<Result<void>> RabbitReceiver::keep_up() {
   co_return Result<void>{};
 }
 
+Poller& RabbitReceiver::poller() {
+  if (!poller_) {
+    poller_ = Poller::of(broker_);
+  }
+  return *poller_;
+}
+
 aio::Task<void> RabbitReceiver::look_for_queues() {
   std::vector<std::pair<std::string, std::string>> wanted;
   if (!options_.dead_letter_queue.empty()) {
@@ -192,16 +199,7 @@ aio::Task<void> RabbitReceiver::look_for_queues() {
   }
   for (const auto& [name, what] : wanted) {
     const aio::Deadline deadline = soon();
-    ChannelListener nobody;
-    Result<std::unique_ptr<Channel>> channel = co_await connection_->channel(nobody, 0, deadline);
-    if (!channel) {
-      co_return;
-    }
-    amqp_queue_declare_t look{};
-    look.queue = to_bytes(name);
-    look.passive = 1;
-    const Result<Channel::Answer> there =
-        co_await (*channel)->call(AMQP_QUEUE_DECLARE_METHOD, &look, AMQP_QUEUE_DECLARE_OK_METHOD, deadline);
+    const Result<Poller::Counts> there = co_await poller().counts(name, deadline);
     if (!there && there.error().code == Code::gone) {
       options_.warn(fmt::format("queue {} is not on {}: {}; `sluice publish --declare` makes it", name,
                                 broker_->address().text(), what));
@@ -269,6 +267,7 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
     }
   }
   std::vector<Delivery> out;
+  bool heard = false;  // the broker, after the deadline: one that says nothing looks like an empty queue
   while (true) {
     while (!arrived_.empty() && out.size() < max) {
       const Tag tag = arrived_.front();
@@ -287,8 +286,16 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
       }
       out.push_back(hand_out(tag, held));
     }
-    if (!out.empty() || cancelled_ || deadline.passed(broker_->clock().now())) {
+    if (!out.empty() || cancelled_ || heard) {
       break;
+    }
+    if (deadline.passed(broker_->clock().now())) {
+      const aio::Deadline patience = soon();
+      if (const Result<Poller::Counts> there = co_await poller().counts(options_.queue, patience); !there) {
+        co_return there.error();
+      }
+      heard = true;
+      continue;
     }
     if (lost_) {
       untold_ = false;

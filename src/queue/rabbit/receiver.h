@@ -17,6 +17,7 @@
 
 #include "queue/rabbit/broker.h"
 #include "queue/rabbit/forward.h"
+#include "queue/rabbit/poller.h"
 #include "queue/rabbit/properties.h"
 #include "queue/rabbit/publisher.h"
 #include "queue/rabbit/topology.h"
@@ -97,6 +98,8 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   // connection, if it has one, when nothing is held on the old one any more.
   [[nodiscard]] aio::Task<Result<void>> keep_up();
   [[nodiscard]] bool up_to_date() const;
+  // What asks the broker about its queues, on a channel of its own.
+  [[nodiscard]] Poller& poller();
   // Warns, once, about queues for dead letters and retries that are not there.
   [[nodiscard]] aio::Task<void> look_for_queues();
   [[nodiscard]] aio::Deadline soon() { return broker_->clock().in(step_max); }
@@ -124,6 +127,7 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   std::shared_ptr<Broker> broker_;
   std::shared_ptr<RabbitPublisher> publisher_;
   ReceiverOptions options_;
+  std::shared_ptr<Poller> poller_;
   std::shared_ptr<Connection> connection_;
   std::unique_ptr<Channel> channel_;
   bool opened_ = false;
