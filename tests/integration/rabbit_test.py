@@ -22,7 +22,7 @@ def conformance(box, queue_type, tls=False):
         ran = subprocess.run([SUITE, "--gtest_brief=1"], capture_output=True, text=True, timeout=scaled(300, 900),
                              env={**box.env, **where, "SLUICE_TEST_QUEUE_TYPE": queue_type})
         equal(ran.returncode, 0, f"{queue_type} queues\n{ran.stdout}\n{ran.stderr}")
-        print("".join(line + "\n" for line in ran.stdout.splitlines() if "steps of an exchange" in line), end="")
+        print("".join(line + "\n" for line in ran.stderr.splitlines() if "steps of an exchange" in line), end="")
 
 
 @test("a classic queue does what every queue does")

@@ -206,7 +206,7 @@ TEST(RabbitExchange, SurvivesAFailureAtEachOfItsSteps) {
   });
   EXPECT_GE(steps, 20U);
   EXPECT_LE(longest, std::chrono::seconds{30}) << "each wait in it has a deadline of 3 s";
-  fmt::print("{} steps of an exchange, {} failures played, the longest took {} ms\n", steps, played,
+  fmt::print(stderr, "{} steps of an exchange, {} failures played, the longest took {} ms\n", steps, played,
              std::chrono::round<std::chrono::milliseconds>(longest).count());
 }
 
