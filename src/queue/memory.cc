@@ -7,7 +7,6 @@
 #include "queue/memory_state.h"
 
 namespace sluice::queue {
-
 namespace {
 
 using aio::Deadline;
