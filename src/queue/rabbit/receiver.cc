@@ -273,7 +273,7 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
       const Tag tag = arrived_.front();
       arrived_.pop_front();
       Held& held = held_.at(tag);
-      if (held.redelivered && !held.told.delivery_count && !held.too_large) {
+      if (held.uncounted() && !held.too_large) {
         const aio::Deadline counted_by = soon();  // whatever the caller's own: half of it would be for nothing
         const Result<void> counted = co_await put_back(tag, counted_by);
         if (!counted && find(tag) != nullptr) {

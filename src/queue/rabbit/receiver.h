@@ -78,6 +78,8 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
     std::string back_why = {};
     bool begun = false;
     bool finished = false;
+    // It came again, and the broker does not say how often.
+    [[nodiscard]] bool uncounted() const { return redelivered && !told.delivery_count; }
   };
 
   void delivered(const amqp_basic_deliver_t& how, Content content) override;
@@ -105,6 +107,8 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   [[nodiscard]] aio::Deadline soon() { return broker_->clock().in(step_max); }
   [[nodiscard]] Result<void> consuming() const;
   [[nodiscard]] Held* find(Tag tag);
+  // What a tag is answered with that find() does not know.
+  [[nodiscard]] static Error unknown_tag();
   void forget(std::unordered_map<Tag, Held>::iterator held);
   [[nodiscard]] std::string where() const;
   // One that nobody was given, with the attempts and the cause it would have been given with.
@@ -117,8 +121,10 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   // As it is, for the broker to say "redelivered".
   [[nodiscard]] aio::Task<Result<void>> reject(Tag tag, aio::Deadline deadline);
   [[nodiscard]] aio::Task<Result<void>> settle(Tag tag, aio::Deadline deadline);
+  // Both forget it, and return the position of the last byte for written().
   [[nodiscard]] Result<std::uint64_t> send_ack(Tag tag);
   [[nodiscard]] Result<std::uint64_t> send_requeue(Tag tag);
+  [[nodiscard]] aio::Task<Result<void>> written(Result<std::uint64_t> sent, aio::Deadline deadline);
   [[nodiscard]] std::uint32_t attempts_of(const Held& held) const;
   // Why a redelivered message came again.
   [[nodiscard]] Cause cause_of(const Held& held) const;

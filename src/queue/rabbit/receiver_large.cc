@@ -21,8 +21,7 @@ std::shared_ptr<ContentSink> RabbitReceiver::too_large(const amqp_basic_deliver_
     return nullptr;
   }
   auto properties = std::make_unique<Properties>(*held.properties);
-  const bool uncounted = held.redelivered && !held.told.delivery_count;
-  properties->set(attempts_header, std::int64_t{attempts_of(held)} + (uncounted ? 1 : 0));
+  properties->set(attempts_header, std::int64_t{attempts_of(held)} + (held.uncounted() ? 1 : 0));
   properties->set(cause_header, word(Cause::too_large));
   properties->set(why_header,
                   fmt::format("the body has {} bytes, more than {} (maxBody)", held.body_size, options_.body_max));
@@ -50,7 +49,7 @@ aio::Task<Result<void>> RabbitReceiver::bury_large(Tag tag, aio::Deadline deadli
       co_return settled;
     }
     if (held == nullptr) {
-      co_return Error{Code::gone, "this delivery is settled already, or its channel has ended"};
+      co_return unknown_tag();
     }
     if (moved.error().code == Code::throttled) {
       co_return moved;

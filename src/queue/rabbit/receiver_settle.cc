@@ -13,11 +13,11 @@ namespace {
 // Ids that are remembered to label a redelivery; of older ones it is a crash.
 constexpr std::size_t finished_ids_max = 10'000;
 
-Error unknown_tag() {
+}  // namespace
+
+Error RabbitReceiver::unknown_tag() {
   return Error{Code::gone, "this delivery is settled already, or its channel has ended"};
 }
-
-}  // namespace
 
 RabbitReceiver::Held* RabbitReceiver::find(Tag tag) {
   const auto found = held_.find(tag);
@@ -40,10 +40,9 @@ aio::Task<Result<void>> RabbitReceiver::begin(Tag tag, aio::Deadline) {
 
 aio::Task<Result<void>> RabbitReceiver::put_back(Tag tag, aio::Deadline deadline) {
   const Held& held = held_.at(tag);
-  const std::uint32_t uncounted = held.redelivered && !held.told.delivery_count ? 1 : 0;
   const Cause told = held.redelivered ? cause_of(held) : held.told.cause;
   const Cause cause = told == Cause::none ? Cause::requeued : told;
-  const std::uint32_t attempts = attempts_of(held) + uncounted;
+  const std::uint32_t attempts = attempts_of(held) + (held.uncounted() ? 1 : 0);
   const Result<void> done = co_await pass_on(tag, options_.queue, attempts, cause, "", deadline);
   co_return done;
 }
@@ -111,13 +110,16 @@ Result<std::uint64_t> RabbitReceiver::send_requeue(Tag tag) {
   return channel_->send(AMQP_BASIC_NACK_METHOD, &nack);
 }
 
-aio::Task<Result<void>> RabbitReceiver::settle(Tag tag, aio::Deadline deadline) {
-  const Result<std::uint64_t> sent = send_ack(tag);
+aio::Task<Result<void>> RabbitReceiver::written(Result<std::uint64_t> sent, aio::Deadline deadline) {
   if (!sent) {
     co_return sent.error();
   }
   const Result<void> written = co_await channel_->written(*sent, deadline);
   co_return written;
+}
+
+aio::Task<Result<void>> RabbitReceiver::settle(Tag tag, aio::Deadline deadline) {
+  return written(send_ack(tag), deadline);
 }
 
 aio::Task<Result<void>> RabbitReceiver::ack(Tag tag, aio::Deadline deadline) {
@@ -209,12 +211,7 @@ aio::Task<Result<void>> RabbitReceiver::requeue(Tag tag, aio::Deadline deadline)
 }
 
 aio::Task<Result<void>> RabbitReceiver::reject(Tag tag, aio::Deadline deadline) {
-  const Result<std::uint64_t> sent = send_requeue(tag);
-  if (!sent) {
-    co_return sent.error();
-  }
-  const Result<void> written = co_await channel_->written(*sent, deadline);
-  co_return written;
+  return written(send_requeue(tag), deadline);
 }
 
 aio::Task<Result<void>> RabbitReceiver::dead_letter(Tag tag, Cause cause, std::string why, aio::Deadline deadline) {
