@@ -141,7 +141,7 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   bool closed_ = false;
   std::optional<Error> lost_;  // the channel ended, or the consumer could not be begun
   bool untold_ = false;        // nobody has heard yet why the channel ended
-  bool unsubscribed_ = false;  // by the broker, alone: the channel lives, and what it delivered can be settled
+  bool unsubscribed_ = false;  // the channel lives, and what it delivered can be settled
   bool moving_ = false;        // to another connection: takes no more on this one
   bool looked_ = false;        // for the queues around this one
   Time follow_at_{};           // when to ask for a newer connection again

@@ -241,10 +241,11 @@ aio::Task<Result<void>> RabbitReceiver::extend(Tag tag, aio::Deadline) {
 aio::Task<Result<void>> RabbitReceiver::cancel(aio::Deadline deadline) {
   cancelled_ = true;
   changed_.notify();
-  if (!channel_ || channel_->end()) {
+  if (!channel_ || channel_->end() || unsubscribed_) {
     co_return Result<void>{};
   }
   const Result<void> stopped = co_await unsubscribe(deadline);
+  unsubscribed_ = stopped.has_value();
   co_return stopped;
 }
 
