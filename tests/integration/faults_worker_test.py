@@ -232,7 +232,7 @@ def _(box):
         worker = rig.start("--concurrency", 3)
         limit.add(worker.pid)
         at = time.monotonic()
-        wait_until(lambda: any(line.get("outcome") == "dead_lettered" for line in worker.json()), 60,
+        wait_until(lambda: any(line.get("outcome") == "dead_lettered" for line in worker.json()), 240,
                    "the dead letter")
         took = seconds_since(at)
         rig.wait_ended(9)

@@ -144,9 +144,10 @@ class Connection:
         self.send(method(0, OPEN_OK, short("")))
 
     def answer(self, channel, number, arguments):
-        """As a broker with the queue q would."""
+        """As a broker would that has every queue, each empty."""
+        queue = arguments[2:3 + arguments[2]] if number == DECLARE else b""  # behind what was once a ticket
         answers = {CHANNEL_OPEN: (CHANNEL_OPEN_OK, long("")), CHANNEL_CLOSE: (CHANNEL_CLOSE_OK, b""),
-                   DECLARE: (DECLARE_OK, short("q") + struct.pack(">II", 0, 0)), QOS: (QOS_OK, b""),
+                   DECLARE: (DECLARE_OK, queue + struct.pack(">II", 0, 0)), QOS: (QOS_OK, b""),
                    CONSUME: (CONSUME_OK, short("worker")), CANCEL: (CANCEL_OK, short("worker")),
                    SELECT: (SELECT_OK, b""), CLOSE: (CLOSE_OK, b"")}
         if number in answers:
