@@ -121,6 +121,7 @@ class Runtime {
   aio::Task<void> conclude(std::shared_ptr<Job> job, bool stopped);
   void stop_all();
   void end_handler(const std::shared_ptr<Job>& job);
+  // `job` is the caller's own hold on it, not the one in jobs_.
   void over(const std::shared_ptr<Job>& job, const JobEnd& end);
   aio::Task<void> work(std::shared_ptr<Job> job, bool handle);
   aio::Task<void> lease(std::shared_ptr<Job> job);

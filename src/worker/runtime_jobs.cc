@@ -130,13 +130,12 @@ void Runtime::end_handler(const std::shared_ptr<Job>& job) {
 }
 
 void Runtime::over(const std::shared_ptr<Job>& job, const JobEnd& end) {
-  const std::shared_ptr<Job> kept = job;
   job->over();
-  jobs_.back()->place = kept->place;
-  std::swap(jobs_[kept->place], jobs_.back());
+  jobs_.back()->place = job->place;
+  std::swap(jobs_[job->place], jobs_.back());
   jobs_.pop_back();
   alone_ = alone_ && !jobs_.empty();
-  record(*kept, end);
+  record(*job, end);
   if (end.worker_failed) {
     fail(Error{Code::invalid, *end.worker_failed});
   }

@@ -136,7 +136,7 @@ def _(box):
 @row("F23")
 def _(box):
     cycles = scaled(1, 100)
-    # Of a classic queue the broker says that all that waited through its crash was delivered: each counts as an attempt.
+    # Of all that waited in a classic queue through its crash the broker says that it was delivered: an attempt each.
     rigs = [Rig(box, type=kind, more={"deadLetter": {"after": 5 + cycles}}) for kind in ("quorum", "classic")]
     rigs[1].check = rigs[0].check
     broker = box.broker
