@@ -110,8 +110,8 @@ def written(rows):
              f"{os.cpu_count()} cores, Linux {platform.release()} {platform.machine()}, RabbitMQ 3.10 (Debian 12).", "",
              "Each fault is injected into real processes. \"Measured\" begins with the time from the end of the fault "
              "to normal, where the bound is one. Of each row but those that name a script it is demanded as well that "
-             "nothing confirmed is lost, that every second run of a message has a cause, that no process ends, and that "
-             "nobody dials more than about once a second.", "", HEAD, "| " + " | ".join(["---"] * 7) + " |"]
+             "nothing confirmed is lost, that every second run of a message has a cause, that no process ends, and "
+             "that nobody dials more than about once a second.", "", HEAD, "| " + " | ".join(["---"] * 7) + " |"]
     for row in sorted(rows, key=number):
         lines.append("| " + " | ".join([row, *map(cell, rows[row])]) + " |")
     good = sum(cells[-1] == "ok" for cells in rows.values())
