@@ -200,6 +200,9 @@ aio::Task<void> RabbitReceiver::look_for_queues() {
   for (const auto& [name, what] : wanted) {
     const aio::Deadline deadline = soon();
     const Result<Poller::Counts> there = co_await poller().counts(name, deadline);
+    if (!there && there.error().code == Code::retry) {
+      co_return;  // a broker that does not answer: the next connection looks again
+    }
     if (!there && there.error().code == Code::gone) {
       options_.warn(fmt::format("queue {} is not on {}: {}; `sluice publish --declare` makes it", name,
                                 broker_->address().text(), what));
