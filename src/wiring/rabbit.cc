@@ -25,6 +25,17 @@ using queue::rabbit::Management;
 using queue::rabbit::ManagementPlace;
 using queue::rabbit::RetryQueue;
 
+// A broker as a pool names it, its address read.
+struct RabbitPlace {
+  pool::RabbitQueue queue;
+  Address address;
+  std::string secrets;  // the folder
+  // Names the login and the virtual host: who has the same ones can share.
+  [[nodiscard]] std::string login_key() const {
+    return fmt::format("{}\n{}", queue.credentials ? secrets + "/" + queue.credentials->secret : "", queue.vhost);
+  }
+};
+
 namespace {
 
 constexpr Duration broker_patience = std::chrono::minutes{30};  // RabbitMQ's consumer_timeout since 3.8.17
@@ -44,7 +55,8 @@ bool loopback(const Address& address) {
 
 // Without credentials: guest, which RabbitMQ lets in from its own machine alone. Without a password, but with a
 // certificate for TLS: that certificate.
-Result<Login> login_of(const pool::RabbitQueue& queue, const Address& address, const std::string& secrets) {
+Result<Login> login_of(const RabbitPlace& place) {
+  const auto& [queue, address, secrets] = place;
   if (!queue.credentials) {
     if (!loopback(address)) {
       return Error{
@@ -77,7 +89,8 @@ Result<std::string> pem(const std::optional<std::string>& path, const std::optio
   return secret && secret->has(key) ? secret->read(key) : Result<std::string>(std::string());
 }
 
-Result<aio::TlsOptions> tls_of(const pool::RabbitQueue& queue, const std::string& secrets) {
+Result<aio::TlsOptions> tls_of(const RabbitPlace& place) {
+  const auto& [queue, address, secrets] = place;
   const pool::Tls tls = queue.tls.value_or(pool::Tls{});
   const std::optional<Secret> secret =
       queue.credentials ? std::optional(Secret(secrets, queue.credentials->secret)) : std::nullopt;
@@ -96,17 +109,6 @@ Result<aio::TlsOptions> tls_of(const pool::RabbitQueue& queue, const std::string
 
 }  // namespace
 
-// A broker as a pool names it, its address read.
-struct RabbitPlace {
-  pool::RabbitQueue queue;
-  Address address;
-  std::string secrets;  // the folder
-  // Names the login and the virtual host: who has the same ones can share.
-  [[nodiscard]] std::string login_key() const {
-    return fmt::format("{}\n{}", queue.credentials ? secrets + "/" + queue.credentials->secret : "", queue.vhost);
-  }
-};
-
 Result<void> check_address(const std::string& amqp_url) {
   const Result<Address> address = queue::rabbit::parse_address(amqp_url, {}, "/");
   return address ? Result<void>{} : Result<void>(address.error());
@@ -122,14 +124,13 @@ std::string retry_queue(const std::string& queue, Duration delay) {
 
 class RabbitClient final : public QueueClient {
  public:
-  RabbitClient(Queues& queues, RabbitPlace place, QueueSpec spec, QueueAccess access)
+  RabbitClient(Queues& queues, const RabbitPlace& place, QueueSpec spec, QueueAccess access)
       : queues_(queues),
-        place_(std::move(place)),
         spec_(std::move(spec)),
         access_(std::move(access)),
-        queue_(place_.queue),
-        broker_(queues_.broker(place_, access_.purpose)),
-        publishing_(queues_.broker(place_, access_.purpose + ", publishes")) {
+        queue_(rabbit_of(spec_)),
+        broker_(queues_.broker(place, access_.purpose)),
+        publishing_(queues_.broker(place, access_.purpose + ", publishes")) {
     std::vector<Duration> delays = spec_.retry.delays;
     std::ranges::sort(delays);
     for (const Duration delay : delays) {
@@ -170,7 +171,7 @@ class RabbitClient final : public QueueClient {
     }
     return std::make_unique<queue::rabbit::SourceWithOthers>(
         queues_.clock_,
-        std::make_unique<queue::rabbit::RabbitSource>(broker_, queue_.queue, queues_.management(place_)),
+        std::make_unique<queue::rabbit::RabbitSource>(broker_, queue_.queue, queues_.management(place())),
         counter(dead_letter_queue(spec_)), std::move(retries), others_age);
   }
 
@@ -191,7 +192,7 @@ class RabbitClient final : public QueueClient {
 
   aio::Task<std::vector<queue::Examined>> examine(std::optional<Duration> max_runtime,
                                                   aio::Deadline deadline) override {
-    const Result<Login> login = login_of(queue_, place_.address, access_.secrets);
+    const Result<Login> login = login_of(place());
     queue::rabbit::ExamineOptions options{.user = login ? login->user : "",
                                           .vhost = queue_.vhost,
                                           .queue = queue_.queue,
@@ -203,13 +204,16 @@ class RabbitClient final : public QueueClient {
     for (const RetryQueue& retry : retries_) {
       options.retry_queues.push_back(retry.name);
     }
-    std::shared_ptr<Management> management = queues_.management(place_);
+    std::shared_ptr<Management> management = queues_.management(place());
     std::vector<queue::Examined> found =
         co_await queue::rabbit::examine(broker_, std::move(management), std::move(options), deadline);
     co_return found;
   }
 
  private:
+  [[nodiscard]] RabbitPlace place() const {
+    return {.queue = queue_, .address = broker_->address(), .secrets = access_.secrets};
+  }
   [[nodiscard]] std::unique_ptr<queue::BacklogSource> counter(const std::string& name) {
     return std::make_unique<queue::rabbit::RabbitSource>(broker_, name);
   }
@@ -230,7 +234,6 @@ class RabbitClient final : public QueueClient {
   [[nodiscard]] std::size_t body_max() const { return static_cast<std::size_t>(queue_.max_body.n); }
 
   Queues& queues_;
-  RabbitPlace place_;
   QueueSpec spec_;
   QueueAccess access_;
   const pool::RabbitQueue& queue_;
@@ -251,8 +254,8 @@ Result<std::unique_ptr<QueueClient>> Queues::open_rabbit(const QueueSpec& spec, 
       return management.error().in("spec.queue.rabbitmq.management");
     }
   }
-  RabbitPlace place{.queue = queue, .address = std::move(*address), .secrets = access.secrets};
-  return std::unique_ptr<QueueClient>(std::make_unique<RabbitClient>(*this, std::move(place), spec, access));
+  const RabbitPlace place{.queue = queue, .address = std::move(*address), .secrets = access.secrets};
+  return std::unique_ptr<QueueClient>(std::make_unique<RabbitClient>(*this, place, spec, access));
 }
 
 std::shared_ptr<Broker> Queues::broker(const RabbitPlace& place, const std::string& purpose) {
@@ -267,13 +270,12 @@ std::shared_ptr<Broker> Queues::broker(const RabbitPlace& place, const std::stri
   }
   std::shared_ptr<Broker>& broker = brokers_[key];
   if (!broker) {
-    broker = std::make_shared<Broker>(
-        loop_, clock_, random_,
-        BrokerOptions{.address = address,
-                      .purpose = purpose,
-                      .login = [place] { return login_of(place.queue, place.address, place.secrets); },
-                      .tls = [place] { return tls_of(place.queue, place.secrets); },
-                      .warn = warn_});
+    broker = std::make_shared<Broker>(loop_, clock_, random_,
+                                      BrokerOptions{.address = address,
+                                                    .purpose = purpose,
+                                                    .login = [place] { return login_of(place); },
+                                                    .tls = [place] { return tls_of(place); },
+                                                    .warn = warn_});
   }
   return broker;
 }
@@ -290,10 +292,10 @@ std::shared_ptr<Management> Queues::management(const RabbitPlace& place) {
         queue::rabbit::ManagementOptions{
             .place = queue::rabbit::parse_management_url(*place.queue.management).value(),
             .vhost = place.queue.vhost,
-            .login = [place] { return login_of(place.queue, place.address, place.secrets); },
+            .login = [place] { return login_of(place); },
             .tls =
                 [place] {
-                  Result<aio::TlsOptions> tls = tls_of(place.queue, place.secrets);
+                  Result<aio::TlsOptions> tls = tls_of(place);
                   if (tls) {
                     tls->server_name.clear();  // tls.serverName is the name of the broker; this is another server
                   }

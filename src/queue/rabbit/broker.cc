@@ -80,12 +80,12 @@ aio::Task<Result<std::shared_ptr<Connection>>> Broker::make(aio::Deadline deadli
     co_return connection_;
   }
   const bool lasting = made.error().code == Code::denied || made.error().code == Code::invalid;
-  refused_login_.reset();
-  if (lasting && login_sent_) {
-    refused_login_ = *login;
+  const bool refused = lasting && login_sent_;
+  refused_login_ = refused ? std::optional(*login) : std::nullopt;
+  if (refused) {
     look_again_ = clock_.now() + login_age_max;
   }
-  Backoff& backoff = !lasting ? unreachable_ : login_sent_ ? refused_ : unusable_;
+  Backoff& backoff = refused ? refused_ : lasting ? unusable_ : unreachable_;
   failure_ = made.error().in(options_.address.text());
   again_ = clock_.now() + backoff.next(random_);
   co_return *failure_;

@@ -35,7 +35,7 @@ struct BrokerOptions {
 class Poller;
 
 // Chosen, for closing a connection or all of them: a broker that does not answer is gone anyway.
-constexpr Duration goodbye_max = std::chrono::seconds{2};
+inline constexpr Duration goodbye_max = std::chrono::seconds{2};
 
 class Broker {
  public:

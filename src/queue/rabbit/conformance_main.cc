@@ -28,6 +28,16 @@ Result<aio::TlsOptions> tls() {
   return aio::TlsOptions{.ca_pem = std::string(std::istreambuf_iterator<char>(ca), {})};
 }
 
+bool quorum_queues() {
+  return variable("SLUICE_TEST_QUEUE_TYPE", "classic") == "quorum";
+}
+
+// The broker of the environment.
+BrokerOptions broker_options() {
+  const Result<Address> address = parse_address(variable("SLUICE_TEST_AMQP", "amqp://127.0.0.1:5672"), {}, "/");
+  return BrokerOptions{.address = address.value(), .tls = tls};
+}
+
 // A table that is built on the spot.
 class Arguments {
  public:
@@ -81,7 +91,7 @@ class RabbitRig final : public conformance::Rig {
   void run(aio::Task<void> main) override { loop_.run(std::move(main)); }
   conformance::Abilities abilities() const override {
     return {.dedupe = false,
-            .priorities = !quorum(),
+            .priorities = !quorum_queues(),
             .counts = false,
             .labels_unbegun = false,
             .labels_finished = false,
@@ -127,11 +137,7 @@ class RabbitRig final : public conformance::Rig {
   }
 
  private:
-  static bool quorum() { return variable("SLUICE_TEST_QUEUE_TYPE", "classic") == "quorum"; }
-  std::shared_ptr<Broker> broker() {
-    const Result<Address> address = parse_address(variable("SLUICE_TEST_AMQP", "amqp://127.0.0.1:5672"), {}, "/");
-    return std::make_shared<Broker>(loop_, clock_, random_, BrokerOptions{.address = address.value(), .tls = tls});
-  }
+  std::shared_ptr<Broker> broker() { return std::make_shared<Broker>(loop_, clock_, random_, broker_options()); }
   aio::Task<void> declare_one(Channel& channel, std::string name, Arguments arguments, aio::Deadline deadline) {
     amqp_queue_declare_t declare{};
     declare.queue = to_bytes(name);
@@ -147,8 +153,8 @@ class RabbitRig final : public conformance::Rig {
     EXPECT_TRUE(connection) << (connection ? "" : connection.error().what);
     auto channel = co_await (*connection)->channel(nobody_, 0, deadline);
     Arguments of_queue;
-    of_queue.text("x-queue-type", quorum() ? "quorum" : "classic");
-    if (!quorum()) {
+    of_queue.text("x-queue-type", quorum_queues() ? "quorum" : "classic");
+    if (!quorum_queues()) {
       of_queue.number("x-max-priority", 10);
     }
     co_await declare_one(**channel, name_, of_queue, deadline);
@@ -183,7 +189,6 @@ class RabbitRig final : public conformance::Rig {
 };
 
 TEST(RabbitExchange, SurvivesAFailureAtEachOfItsSteps) {
-  const bool quorum = variable("SLUICE_TEST_QUEUE_TYPE", "classic") == "quorum";
   const std::size_t stride = variable("SLUICE_SOAK", "") == "1" ? 1 : 10;  // all of them take minutes
   std::size_t run = 0;
   std::size_t played = 0;
@@ -192,8 +197,7 @@ TEST(RabbitExchange, SurvivesAFailureAtEachOfItsSteps) {
     if (run++ % stride != 0) {
       return;
     }
-    const Result<Address> address = parse_address(variable("SLUICE_TEST_AMQP", "amqp://127.0.0.1:5672"), {}, "/");
-    Exchange exchange(BrokerOptions{.address = address.value(), .tls = tls}, quorum, faults);
+    Exchange exchange(broker_options(), quorum_queues(), faults);
     SCOPED_TRACE(fmt::format("run {}, {}", run, aio::fault_word(faults.fault())));
     longest = std::max(longest, exchange.run(fmt::format("sweep-{}", ::getpid())));
     ++played;

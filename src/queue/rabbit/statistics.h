@@ -15,7 +15,7 @@
 
 namespace sluice::queue::rabbit {
 
-constexpr std::int64_t statistic_max = std::int64_t{1} << 53U;  // beyond it JSON numbers are not exact
+inline constexpr std::int64_t statistic_max = std::int64_t{1} << 53U;  // beyond it JSON numbers are not exact
 
 struct QueueStatistics {
   std::optional<std::int64_t> ready;
