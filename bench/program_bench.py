@@ -16,6 +16,8 @@ import subprocess
 import tempfile
 import time
 
+from processes import processor_seconds, resident_kb
+
 SLUICE = os.environ["SLUICE_BIN"]
 POOLS = 1000
 TICK_SECONDS = 10
@@ -29,18 +31,6 @@ spec:
   workers: {{max: 4, run: {{command: [sluice, work, --exec, /bin/true]}}}}
   policy: {{threshold: {{messages: 20, every: {every}s}}}}
 """
-
-
-def processor_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_mb(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
 
 
 def scale(folder, *pools):
@@ -77,7 +67,7 @@ def start(folder):
     first_tick(process)
     took = time.monotonic() - begin
     time.sleep(1)  # a measurement, no test: by now it has nothing left to set up
-    held = resident_mb(process.pid)
+    held = resident_kb(process.pid) / 1024
     stop(process)
     return took, held
 
@@ -106,7 +96,7 @@ def many(folder):
         while process.stdout.buffer.raw.read(1 << 16):
             pass
     share = (processor_seconds(process.pid) - used) / (time.monotonic() - begin)
-    held = resident_mb(process.pid)
+    held = resident_kb(process.pid) / 1024
     os.set_blocking(process.stdout.fileno(), True)
     stop(process)
     return share, held

@@ -22,6 +22,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/tools"))
 
 import rabbitmq  # noqa: E402
+from processes import processor_seconds  # noqa: E402
 
 SLUICE = os.environ["SLUICE_BIN"]
 PROGRAM = pathlib.Path(SLUICE).resolve().parent / "bench/rabbit_bench"
@@ -58,11 +59,6 @@ class Bench:
     def publish(self, verb, queue, size, window, count):
         self.run("purge", queue)
         return self.run(verb, queue, size, window, count)
-
-
-def processor_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def in_turns(measures, rounds=ROUNDS):

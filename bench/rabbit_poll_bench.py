@@ -18,6 +18,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/tools"))
 
 import rabbitmq  # noqa: E402
+from processes import processor_seconds, resident_kb  # noqa: E402
 
 POOLS = 1000
 MEASURED_SECONDS = 20
@@ -31,18 +32,6 @@ spec:
   policy: {{threshold: {{messages: 20, every: 1s}}}}
 """
 PROGRAM = pathlib.Path(os.environ["SLUICE_BIN"]).resolve().parent / "bench/rabbit_poll_bench"
-
-
-def processor_seconds(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_kb(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0
 
 
 def scale(folder, pools):
