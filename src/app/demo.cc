@@ -109,7 +109,7 @@ aio::Task<bool> Demo::open(std::string secrets) {
     context_.err.line("sluice demo: " + declared.error().what);
     co_return false;
   }
-  source_ = scaler_->queue().source(Duration{0});
+  source_ = scaler_->queue().source({.others_age = Duration{0}});
   publisher_ = scaler_->queue().publisher();
   scaler_->controller().after_tick = [this](const control::Snapshot& snapshot) { tell(snapshot); };
   state_.pool_file = here(folder_.pool());

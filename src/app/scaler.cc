@@ -145,7 +145,7 @@ Result<void> Scaler::open_fleet() {
 }
 
 void Scaler::start_control() {
-  source_ = queue_->source();
+  source_ = queue_->source({.lists_consumers = pool_.pool.spec.workers.claim.by == pool::ClaimBy::broker});
   if (options_.dry_run) {
     sink_ = std::make_unique<PassingSink>(options_.on_line);
   } else {

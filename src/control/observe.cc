@@ -39,6 +39,7 @@ WorkerState claim_as_read(const model::Worker& worker, const Result<model::Sampl
 // Three missed looks make a reading stale (design section 10's rule for brokers), but never less than 30 s.
 Observer::Observer(const pool::PoolSpec& spec)
     : stale_after_(std::max<Duration>(3 * pool::every(spec.policy).period.value_or(1s), 30s)),
+      claims_(spec.workers.claim),
       starts_(spec.workers.start_deadline) {}
 
 void Observer::acted(Time at) {
@@ -57,6 +58,7 @@ void Observer::see_fleet(Observation& out, Time now, const Result<model::FleetVi
                          const Result<model::Sample>& sample) {
   if (fleet) {
     view_ = *fleet;
+    claims_.apply(*view_, sample, now);
     starts_.update(*view_, now);
   } else {
     out.fleet.error = line_of(fleet.error().what);

@@ -7,6 +7,7 @@
 
 #include "base/result.h"
 #include "control/age_ladder.h"
+#include "control/claims.h"
 #include "control/start_table.h"
 #include "model/observation.h"
 #include "pool/types.h"
@@ -32,6 +33,7 @@ class Observer {
   void see_queue(model::Observation& out, Time now, const Result<model::Sample>& sample);
 
   Duration stale_after_;
+  Claims claims_;
   StartTable starts_;
   AgeLadder ages_;
   std::optional<model::FleetView> view_;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/time.h"
 
@@ -33,6 +34,19 @@ struct OldestAge {
   friend bool operator==(const OldestAge&, const OldestAge&) = default;
 };
 
+// Somebody who takes messages from the queue, as its broker lists it.
+struct ListedConsumer {
+  std::string tag;
+  std::string connection = {};  // the name that its client gave the connection; empty: none
+  bool active = true;           // false: waits behind the active one of a single active consumer
+  friend bool operator==(const ListedConsumer&, const ListedConsumer&) = default;
+};
+struct ConsumerList {
+  std::vector<ListedConsumer> all;
+  Time observed_at;
+  friend bool operator==(const ConsumerList&, const ConsumerList&) = default;
+};
+
 struct Sample {
   std::optional<Reading> ready;      // waiting, nobody has it
   std::optional<Reading> in_flight;  // delivered, not settled
@@ -40,6 +54,7 @@ struct Sample {
   std::optional<Reading> delayed;  // to be retried later
   std::optional<Reading> dead;     // in the dead letters
   std::optional<Reading> consumers;
+  std::optional<ConsumerList> consumer_list;  // where it was asked for
   std::optional<OldestAge> oldest_age;  // of the oldest ready message never delivered before; 0: the queue is empty
   std::optional<Reading> published_n;   // cumulative
   std::optional<Reading> acked_n;       // cumulative

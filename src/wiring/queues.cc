@@ -18,7 +18,7 @@ class LocalClient final : public QueueClient {
   explicit LocalClient(std::unique_ptr<queue::local::LocalQueue> queue) : queue_(std::move(queue)) {}
   std::unique_ptr<queue::Publisher> publisher() override { return queue_->publisher(); }
   std::unique_ptr<queue::Receiver> receiver(std::string who) override { return queue_->receiver(std::move(who)); }
-  std::unique_ptr<queue::BacklogSource> source(Duration) override { return queue_->source(); }
+  std::unique_ptr<queue::BacklogSource> source(SourceOptions) override { return queue_->source(); }
   // The file was made when it was opened; dead letters and delayed messages are in it.
   aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline) override { co_return std::vector<std::string>{}; }
 

@@ -49,6 +49,12 @@ struct QueueAccess {
   std::optional<Duration> expires = {};      // what declare() makes goes when nobody has used it for this long
 };
 
+struct SourceOptions {
+  // Dead letters and delayed messages, where they are queues of their own, are read when they are older than this.
+  Duration others_age = std::chrono::seconds{5};
+  bool lists_consumers = false;  // samples say who consumes, where the broker does
+};
+
 // One client of a queue. What it makes may outlive it.
 class QueueClient {
  public:
@@ -58,8 +64,7 @@ class QueueClient {
   virtual std::unique_ptr<queue::Publisher> publisher() = 0;
   // `who` names the worker: in dead letters, in the broker's list of consumers.
   virtual std::unique_ptr<queue::Receiver> receiver(std::string who) = 0;
-  // Dead letters and delayed messages, where they are queues of their own, are read when they are older than this.
-  virtual std::unique_ptr<queue::BacklogSource> source(Duration others_age = std::chrono::seconds{5}) = 0;
+  virtual std::unique_ptr<queue::BacklogSource> source(SourceOptions options = {}) = 0;
   // Makes the queue with its queues for dead letters and retries, as the pool says; lines of what is there now.
   // Code::invalid where the pool does not say how, conflict where the broker has it in another way.
   virtual aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline deadline) = 0;

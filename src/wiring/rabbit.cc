@@ -163,7 +163,7 @@ class RabbitClient final : public QueueClient {
                                        .retry_queues = retries_,
                                        .warn = queues_.warn_});
   }
-  std::unique_ptr<queue::BacklogSource> source(Duration others_age) override {
+  std::unique_ptr<queue::BacklogSource> source(SourceOptions options) override {
     std::vector<std::unique_ptr<queue::BacklogSource>> retries;
     retries.reserve(retries_.size());
     for (const RetryQueue& retry : retries_) {
@@ -171,8 +171,9 @@ class RabbitClient final : public QueueClient {
     }
     return std::make_unique<queue::rabbit::SourceWithOthers>(
         queues_.clock_,
-        std::make_unique<queue::rabbit::RabbitSource>(broker_, queue_.queue, queues_.management(place())),
-        counter(dead_letter_queue(spec_)), std::move(retries), others_age);
+        std::make_unique<queue::rabbit::RabbitSource>(broker_, queue_.queue, queues_.management(place()),
+                                                      options.lists_consumers),
+        counter(dead_letter_queue(spec_)), std::move(retries), options.others_age);
   }
 
   aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline deadline) override {

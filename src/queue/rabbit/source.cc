@@ -10,6 +10,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// The broker's own list changes every 5 s.
+constexpr Duration list_each = 2s;
 // Two rounds of RabbitMQ's statistics and a little.
 constexpr Duration standstill_after = 12s;
 constexpr std::int64_t standstill_readings = 2;
@@ -50,8 +52,12 @@ std::optional<model::OldestAge> head_age(const Management::Told& told, std::stri
 }
 
 RabbitSource::RabbitSource(const std::shared_ptr<Broker>& broker, std::string queue,
-                           std::shared_ptr<Management> management)
-    : broker_(broker), poller_(Poller::of(broker)), queue_(std::move(queue)), management_(std::move(management)) {}
+                           std::shared_ptr<Management> management, bool lists_consumers)
+    : broker_(broker),
+      poller_(Poller::of(broker)),
+      queue_(std::move(queue)),
+      management_(std::move(management)),
+      lists_consumers_(lists_consumers) {}
 
 void RabbitSource::add(model::Sample& sample, const Management::Answer& answer) {
   sample.missing = answer.missing;
@@ -79,6 +85,25 @@ void RabbitSource::add(model::Sample& sample, const Management::Answer& answer) 
   }
 }
 
+aio::Task<void> RabbitSource::list_consumers(model::Sample& sample, aio::Deadline deadline) {
+  if (broker_->clock().now() >= list_again_) {
+    const Time asked = broker_->clock().now();
+    const Result<std::vector<Consumer>> all = co_await management_->consumers(queue_, deadline);
+    list_again_ = broker_->clock().now() + list_each;
+    unlisted_ = all ? "" : "who consumes: " + all.error().what;
+    if (all) {
+      listed_ = model::ConsumerList{.all = {}, .observed_at = asked};
+      for (const Consumer& one : *all) {
+        listed_->all.push_back({.tag = one.tag, .connection = one.connection, .active = one.active});
+      }
+    }
+  }
+  sample.consumer_list = listed_;
+  if (sample.missing.empty()) {
+    sample.missing = unlisted_;
+  }
+}
+
 aio::Task<Result<model::Sample>> RabbitSource::sample(aio::Deadline deadline) {
   const Result<Poller::Counts> counts = co_await poller_->counts(queue_, deadline);
   if (!counts) {
@@ -88,6 +113,9 @@ aio::Task<Result<model::Sample>> RabbitSource::sample(aio::Deadline deadline) {
   out.ready = model::Reading{counts->ready, counts->at};
   out.consumers = model::Reading{counts->consumers, counts->at};
   if (!management_) {
+    if (lists_consumers_) {
+      out.missing = "who consumes is not known without spec.queue.rabbitmq.management";
+    }
     co_return out;
   }
   const Management::Answer answer = co_await management_->about(queue_, deadline);
@@ -102,6 +130,9 @@ aio::Task<Result<model::Sample>> RabbitSource::sample(aio::Deadline deadline) {
     co_return Error{Code::retry, fmt::format("{}: the broker says that the queue is {}", where, state)};
   }
   add(out, answer);
+  if (lists_consumers_) {
+    co_await list_consumers(out, deadline);
+  }
   co_return out;
 }
 

@@ -29,22 +29,28 @@ class Standstill {
 class RabbitSource final : public BacklogSource {
  public:
   // All sources of one broker share its connection and two channels of it. `management` may be null.
+  // `lists_consumers`: samples say who consumes.
   RabbitSource(const std::shared_ptr<Broker>& broker, std::string queue,
-               std::shared_ptr<Management> management = nullptr);
+               std::shared_ptr<Management> management = nullptr, bool lists_consumers = false);
 
   // ready and consumers, both of this moment. Errors as of Poller::counts(), and Code::invalid for a stream: reading
   // one takes nothing from it. in_flight, published_n, acked_n, the age of the message in front (of classic queues
   // whose publishers set timestamps) and the limit of a single active consumer are as old as they say, and empty with a
-  // reason in `missing` where the management API fails; without one they are always empty.
+  // reason in `missing` where the management API fails; without one they are always empty. consumer_list likewise.
   aio::Task<Result<model::Sample>> sample(aio::Deadline deadline) override;
 
  private:
   void add(model::Sample& sample, const Management::Answer& answer);
+  [[nodiscard]] aio::Task<void> list_consumers(model::Sample& sample, aio::Deadline deadline);
 
   std::shared_ptr<Broker> broker_;
   std::shared_ptr<Poller> poller_;
   std::string queue_;
   std::shared_ptr<Management> management_;
+  const bool lists_consumers_;
+  std::optional<model::ConsumerList> listed_;
+  Time list_again_{};
+  std::string unlisted_;  // why there is no newer list
   Standstill standstill_;
 };
 
