@@ -22,6 +22,12 @@ bool names(const model::ListedConsumer& one, const std::string& worker) {
   return names_worker(one.tag, worker) || names_worker(one.connection, worker);
 }
 
+// It was seen to take messages, so it is no slow start: what it does now is not known.
+void lose(model::Worker& worker, const char* why) {
+  worker.state = WorkerState::unknown;
+  worker.why = why;
+}
+
 }  // namespace
 
 bool names_worker(std::string_view text, std::string_view worker) {
@@ -54,8 +60,7 @@ bool Claims::by_list(model::FleetView& view, const Result<model::Sample>& sample
         std::ranges::find_if(list.all, [&](const model::ListedConsumer& one) { return names(one, worker.name); });
     if (listed == list.all.end()) {
       if (since_.contains(worker.id)) {
-        worker.state = WorkerState::unknown;
-        worker.why = "the broker no longer lists it among the consumers";
+        lose(worker, "the broker no longer lists it among the consumers");
       }
     } else if (listed->active) {
       mark(worker, list.observed_at);
@@ -86,10 +91,11 @@ bool Claims::by_count(model::FleetView& view, const Result<model::Sample>& sampl
     return std::tuple(!since_.contains(worker->id), worker->created_at, worker->slot);
   });
   for (model::Worker* worker : silent) {
-    if (left-- <= 0) {
-      break;
+    if (left-- > 0) {
+      mark(*worker, sample->consumers->observed_at);
+    } else if (since_.contains(worker->id)) {
+      lose(*worker, "the queue has fewer consumers than there are workers");
     }
-    mark(*worker, sample->consumers->observed_at);
   }
   return true;
 }

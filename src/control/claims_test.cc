@@ -82,6 +82,13 @@ TEST(Claims, WithoutAListTheirNumberDecidesAndWithoutThatWhatWasKnown) {
   EXPECT_EQ(counted.workers[2].state, WorkerState::busy);
   EXPECT_EQ(counted.workers[3].state, WorkerState::starting);
 
+  model::FleetView fewer = view_of({worker(0), worker(2), worker(3)});
+  claims.apply(fewer, counting(1, t0 + 7s), t0 + 7s);
+  EXPECT_EQ(fewer.workers[0].state, WorkerState::busy);
+  EXPECT_EQ(fewer.workers[1].state, WorkerState::unknown) << "it took messages once: it is no slow start";
+  EXPECT_EQ(fewer.workers[1].why, "the queue has fewer consumers than there are workers");
+  EXPECT_EQ(fewer.workers[2].state, WorkerState::starting);
+
   model::FleetView old = view_of({worker(2), worker(3)});
   model::Sample stale = listing({{.tag = "orders-w3"}}, t0);
   stale.consumers.reset();

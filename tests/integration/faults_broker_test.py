@@ -422,7 +422,9 @@ def _(box):
         rig.publish(1)
         rig.wait_ended(3)
         done = worker.stop()
-        equal((done.exit, done.json[-1]["done"]), (0, 3), "exit and done")
+        # A cut may come between a message's end and its acknowledgement: it comes again then, and says so.
+        first = [line["id"] for line in done.json[:-1] if line.get("cause") != "ack unknown"]
+        equal((done.exit, first), (0, ["p1-1", "p2-1", "p3-1"]), "exit and done")
     rig.end()
     worst = max(named, moved)
     assert worst <= 5, f"{worst:.1f} s"

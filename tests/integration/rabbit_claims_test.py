@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers that say nothing to the scaler, as those that are not sluice's: that they consume is known from the broker."""
+"""Workers that say nothing to the scaler, as those that are not sluice's: the broker knows that they consume."""
 
 from lib import BIN, contains, equal, main, run_on, test, wait_until
 
