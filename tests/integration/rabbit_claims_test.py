@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workers that say nothing to the scaler, as those that are not sluice's: the broker knows that they consume."""
 
-from lib import BIN, contains, equal, main, run_on, test, wait_until
+from lib import BIN, contains, equal, main, run_on, scaled, test, wait_until
 
 # One that hides from its scaler. Its consumer's tag is the name it was given in SLUICE_WORKER.
 FOREIGN = f"#!/bin/sh\nunset SLUICE_STATE SLUICE_SLOT SLUICE_SLOT_FD\nexec {BIN} work --exec ./handle\n"
@@ -49,5 +49,5 @@ def _(box):
     contains(three["seen"]["queue"]["error"], "without spec.queue.rabbitmq.management")
 
 
-run_on("classic", "quorum")
+run_on(*scaled(["classic"], ["classic", "quorum"]))
 main()
