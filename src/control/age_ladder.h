@@ -2,8 +2,8 @@
 #pragma once
 // How old the oldest waiting message is, by the best rung the source offers: what the source itself says (exact or
 // reported), else a first-in-first-out estimate from cumulative counts, else the bound "has not been empty since".
-#include <deque>
 #include <optional>
+#include <vector>
 
 #include "model/sample.h"
 
@@ -22,7 +22,7 @@ class AgeLadder {
   };
   [[nodiscard]] std::optional<model::OldestAge> estimate(const model::Reading& ready) const;
 
-  std::deque<Mark> marks_;               // cumulative publishes over time, thinned to marks_max
+  std::vector<Mark> marks_;              // cumulative publishes over time, thinned to marks_max
   Time estimated_at_ = Time::min();      // of the published count
   std::optional<Time> not_empty_since_;  // no reading since then said 0
   bool told_before_ = false;             // the source knows ages: when it is silent, only redelivered messages wait

@@ -62,7 +62,7 @@ void StartTable::update(const model::FleetView& view, Time now) {
     }
     window_.push_back(end.kind == model::EndKind::failed);
     if (window_.size() > window_size) {
-      window_.pop_front();
+      window_.erase(window_.begin());
     }
     live_.erase(end.id);
   }

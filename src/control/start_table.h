@@ -3,10 +3,10 @@
 // Which starts worked. Fed with every fleet view, it turns "who is there" into "when was the last start, did it work,
 // how many failed in a row". Rebuilt from the first view after a restart, so it needs no file.
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/time.h"
 #include "model/fleet_view.h"
@@ -36,7 +36,7 @@ class StartTable {
   std::uint64_t look_ = 0;
   std::unordered_map<std::string, Start> live_;           // by worker id
   std::unordered_map<std::string, std::uint64_t> ended_;  // ids whose end was counted, and the last look that showed it
-  std::deque<bool> window_;                               // of the last 10 ended: failed?
+  std::vector<bool> window_;                              // of the last 10 ended: failed?
   std::optional<Time> last_asked_;
   std::optional<Time> last_ready_;
   std::int64_t failed_in_a_row_ = 0;

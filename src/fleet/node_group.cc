@@ -203,7 +203,7 @@ bool NodeGroup::place_waiting() {
   for (Node& node : nodes_) {
     if (node.state == NodeState::up && room_on(node) > 0) {
       const int slot = waiting_.front();
-      waiting_.pop_front();
+      waiting_.erase(waiting_.begin());
       node.slots.insert(slot);
       placed_.push_back(slot);
       return true;

@@ -7,7 +7,6 @@
 // waited longest. Not bound to the node booted for them, or a place that falls free meanwhile would stay empty.
 //
 //   off --a worker waits and no booting node has room for it--> booting --boot time--> up --empty for off_after--> off
-#include <deque>
 #include <optional>
 #include <set>
 #include <string>
@@ -78,8 +77,8 @@ class NodeGroup {
 
   NodeGroupOptions options_;
   std::vector<Node> nodes_;
-  std::deque<int> waiting_;
-  std::vector<int> placed_;  // not yet told by advance()
+  std::vector<int> waiting_;  // first come, first placed
+  std::vector<int> placed_;   // not yet told by advance()
 };
 
 }  // namespace sluice::fleet

@@ -164,16 +164,11 @@ class RabbitClient final : public QueueClient {
                                        .warn = queues_.warn_});
   }
   std::unique_ptr<queue::BacklogSource> source(SourceOptions options) override {
-    std::vector<std::unique_ptr<queue::BacklogSource>> retries;
-    retries.reserve(retries_.size());
-    for (const RetryQueue& retry : retries_) {
-      retries.push_back(counter(retry.name));
-    }
     return std::make_unique<queue::rabbit::SourceWithOthers>(
-        queues_.clock_,
+        broker_,
         std::make_unique<queue::rabbit::RabbitSource>(broker_, queue_.queue, queues_.management(place()),
                                                       options.lists_consumers),
-        counter(dead_letter_queue(spec_)), std::move(retries), options.others_age);
+        dead_letter_queue(spec_), retry_names(), options.others_age);
   }
 
   aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline deadline) override {
@@ -198,13 +193,10 @@ class RabbitClient final : public QueueClient {
                                           .vhost = queue_.vhost,
                                           .queue = queue_.queue,
                                           .dead_letter_queue = dead_letter_queue(spec_),
-                                          .retry_queues = {},
+                                          .retry_queues = retry_names(),
                                           .declares = queue_.declare.has_value(),
                                           .attempts = spec_.dead_letter.after,
                                           .max_runtime = max_runtime};
-    for (const RetryQueue& retry : retries_) {
-      options.retry_queues.push_back(retry.name);
-    }
     std::shared_ptr<Management> management = queues_.management(place());
     std::vector<queue::Examined> found =
         co_await queue::rabbit::examine(broker_, std::move(management), std::move(options), deadline);
@@ -215,8 +207,13 @@ class RabbitClient final : public QueueClient {
   [[nodiscard]] RabbitPlace place() const {
     return {.queue = queue_, .address = broker_->address(), .secrets = access_.secrets};
   }
-  [[nodiscard]] std::unique_ptr<queue::BacklogSource> counter(const std::string& name) {
-    return std::make_unique<queue::rabbit::RabbitSource>(broker_, name);
+  [[nodiscard]] std::vector<std::string> retry_names() const {
+    std::vector<std::string> names;
+    names.reserve(retries_.size());
+    for (const RetryQueue& retry : retries_) {
+      names.push_back(retry.name);
+    }
+    return names;
   }
   // A handler's time, and as long again for what comes before and after it. Past the broker's own limit it takes a
   // message back from a worker that is at it; brokers that let a consumer say more are asked to.

@@ -198,10 +198,12 @@ TEST(WorkerCommand, SluiceMeansTheScalersOwnProgramAndTheLaterVariableWins) {
   command.argv = {"sluice", "work", "--exec", "./handle"};
   command.binary = "/opt/sluice";
   EXPECT_EQ(argv_of(command), (std::vector<std::string>{"/opt/sluice", "work", "--exec", "./handle"}));
+  const std::vector<std::string> inherited = {"A=0", "C=3"};
+  command.inherited = &inherited;
   command.environment = {"A=1", "B=1", "SLUICE_SECRETS=/other", "SLUICE_SLOT=7", "broken"};
   command.env = {{"B", "2"}};
   const std::vector<std::string> all = environment_of(command, {"orders-w0", 0, false, "/state", 5});
-  EXPECT_THAT(all, ::testing::IsSupersetOf({"A=1", "B=2", "SLUICE_SLOT=0", "SLUICE_SLOT_FD=5"}));
+  EXPECT_THAT(all, ::testing::IsSupersetOf({"A=1", "B=2", "C=3", "SLUICE_SLOT=0", "SLUICE_SLOT_FD=5"}));
   EXPECT_THAT(all, ::testing::Not(::testing::Contains(::testing::StartsWith("SLUICE_SECRETS="))));
 }
 

@@ -6,6 +6,18 @@
 #include <string_view>
 
 namespace sluice::fleet::process {
+namespace {
+
+void put(std::map<std::string, std::string>& all, const std::vector<std::string>& variables) {
+  for (const std::string& variable : variables) {
+    const std::size_t equals = variable.find('=');
+    if (equals != std::string::npos && equals > 0) {
+      all[variable.substr(0, equals)] = variable.substr(equals + 1);
+    }
+  }
+}
+
+}  // namespace
 
 std::vector<std::string> argv_of(const WorkerCommand& command) {
   std::vector<std::string> argv = command.argv;
@@ -17,12 +29,10 @@ std::vector<std::string> argv_of(const WorkerCommand& command) {
 
 std::vector<std::string> environment_of(const WorkerCommand& command, const WorkerStart& start) {
   std::map<std::string, std::string> all;
-  for (const std::string& variable : command.environment) {
-    const std::size_t equals = variable.find('=');
-    if (equals != std::string::npos && equals > 0) {
-      all[variable.substr(0, equals)] = variable.substr(equals + 1);
-    }
+  if (command.inherited != nullptr) {
+    put(all, *command.inherited);
   }
+  put(all, command.environment);
   for (const auto& [name, value] : command.env) {
     all[name] = value;
   }

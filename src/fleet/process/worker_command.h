@@ -8,10 +8,12 @@
 namespace sluice::fleet::process {
 
 struct WorkerCommand {
-  std::vector<std::string> argv;           // the pool's run.command; "sluice" in front means `binary`
-  std::string binary;                      // the scaler's own program
-  std::string directory;                   // where it runs: the pool file's folder
-  std::vector<std::string> environment;    // "KEY=value", what every worker inherits, usually the scaler's own
+  std::vector<std::string> argv;  // the pool's run.command; "sluice" in front means `binary`
+  std::string binary;             // the scaler's own program
+  std::string directory;          // where it runs: the pool file's folder
+  // "KEY=value": what every worker inherits, usually the scaler's own, which outlives this; null: nothing.
+  const std::vector<std::string>* inherited = nullptr;
+  std::vector<std::string> environment;    // over it
   std::map<std::string, std::string> env;  // the pool's run.env, over it
   std::string pool_id;                     // namespace/name
   std::string queue_json;                  // SLUICE_QUEUE: no credentials

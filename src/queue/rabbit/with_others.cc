@@ -3,24 +3,26 @@
 
 #include <utility>
 
+#include "queue/rabbit/broker.h"
+
 namespace sluice::queue::rabbit {
-namespace {
 
-// Messages in it; empty: unknown.
-aio::Task<std::optional<model::Reading>> count(BacklogSource* source, Time now, aio::Deadline deadline) {
-  const Result<model::Sample> sample = co_await source->sample(deadline);
-  if (sample) {
-    co_return sample->ready;
+SourceWithOthers::SourceWithOthers(const std::shared_ptr<Broker>& broker, std::unique_ptr<BacklogSource> queue,
+                                   std::string dead, std::vector<std::string> retries, Duration age)
+    : clock_(broker->clock()),
+      poller_(Poller::of(broker)),
+      queue_(std::move(queue)),
+      dead_queue_(std::move(dead)),
+      retries_(std::move(retries)),
+      age_(age) {}
+
+aio::Task<std::optional<model::Reading>> SourceWithOthers::count(std::string queue, Time now, aio::Deadline deadline) {
+  const Result<Poller::Counts> there = co_await poller_->counts(std::move(queue), deadline);
+  if (there) {
+    co_return model::Reading{there->ready, there->at};
   }
-  co_return sample.error().code == Code::gone ? std::optional(model::Reading{0, now}) : std::nullopt;
+  co_return there.error().code == Code::gone ? std::optional(model::Reading{0, now}) : std::nullopt;
 }
-
-}  // namespace
-
-SourceWithOthers::SourceWithOthers(aio::Clock& clock, std::unique_ptr<BacklogSource> queue,
-                                   std::unique_ptr<BacklogSource> dead,
-                                   std::vector<std::unique_ptr<BacklogSource>> retries, Duration age)
-    : clock_(clock), queue_(std::move(queue)), dead_source_(std::move(dead)), retries_(std::move(retries)), age_(age) {}
 
 aio::Task<void> SourceWithOthers::ask_others(aio::Deadline deadline) {
   const Time now = clock_.now();
@@ -28,10 +30,10 @@ aio::Task<void> SourceWithOthers::ask_others(aio::Deadline deadline) {
     co_return;
   }
   asked_ = now;
-  dead_ = co_await count(dead_source_.get(), now, deadline);
+  dead_ = co_await count(dead_queue_, now, deadline);
   delayed_ = model::Reading{0, now};
-  for (const std::unique_ptr<BacklogSource>& retry : retries_) {
-    const std::optional<model::Reading> waiting = co_await count(retry.get(), now, deadline);
+  for (const std::string& retry : retries_) {
+    const std::optional<model::Reading> waiting = co_await count(retry, now, deadline);
     if (!waiting) {
       delayed_.reset();
       co_return;
