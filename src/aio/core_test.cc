@@ -90,6 +90,26 @@ TEST(TaskGroup, TheFirstFailureCancelsTheOthersAndComesOutOfJoin) {
   EXPECT_EQ(clock.now() - start, 1s);
 }
 
+TEST(TaskGroup, OneTaskIsCancelledAloneAndNobodyByTheNumberOfOneThatEnded) {
+  Loop loop;
+  VirtualClock clock(loop);
+  std::vector<std::string> out;
+  const auto main = [&]() -> Task<void> {
+    TaskGroup group(loop, clock);
+    const std::uint64_t first = group.spawn(note_after(clock, 1s, out, "first"));
+    const std::uint64_t second = group.spawn(note_after(clock, 1h, out, "never"));
+    group.spawn(note_after(clock, 3s, out, "third"));
+    co_await clock.sleep_for(2s);
+    group.cancel(first);
+    group.cancel(second);
+    co_await group.join();
+  };
+  const Time start = clock.now();
+  clock.run(main());
+  EXPECT_EQ(out, (std::vector<std::string>{"first", "third"}));
+  EXPECT_EQ(clock.now() - start, 3s);
+}
+
 TEST(TaskGroup, JoinOrCancelEndsWhatDoesNotEnd) {
   Loop loop;
   VirtualClock clock(loop);

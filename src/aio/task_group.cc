@@ -41,19 +41,24 @@ struct TaskGroup::State {
 
   Loop& loop;
   Event changed;  // a task ended
-  std::list<asio::cancellation_signal> signals;
+  struct Child {
+    std::uint64_t number;
+    asio::cancellation_signal signal;
+  };
+  std::list<Child> children;
+  std::uint64_t spawned = 0;
   std::exception_ptr failure;
   bool cancelled = false;
 
   void cancel() {
     cancelled = true;
-    for (asio::cancellation_signal& signal : signals) {
-      signal.emit(asio::cancellation_type::terminal);
+    for (Child& child : children) {
+      child.signal.emit(asio::cancellation_type::terminal);
     }
   }
 
-  void ended(std::list<asio::cancellation_signal>::iterator signal, const std::exception_ptr& why) {
-    signals.erase(signal);
+  void ended(std::list<Child>::iterator child, const std::exception_ptr& why) {
+    children.erase(child);
     if (why && !is_cancellation(why) && !failure) {
       failure = why;
       cancel();
@@ -65,22 +70,33 @@ struct TaskGroup::State {
 TaskGroup::TaskGroup(Loop& loop, Clock& clock) : state_(std::make_shared<State>(loop, clock)) {}
 
 TaskGroup::~TaskGroup() {
-  check(state_->signals.empty(), "a TaskGroup was destroyed before its tasks ended");
+  check(state_->children.empty(), "a TaskGroup was destroyed before its tasks ended");
 }
 
 std::size_t TaskGroup::size() const {
-  return state_->signals.size();
+  return state_->children.size();
 }
 
-void TaskGroup::spawn(Task<void> task) {
+std::uint64_t TaskGroup::spawn(Task<void> task) {
+  const std::uint64_t number = ++state_->spawned;
   if (state_->cancelled) {
-    return;
+    return number;
   }
-  const auto signal = state_->signals.emplace(state_->signals.end());
+  const auto child = state_->children.emplace(state_->children.end(), number);
   // The completion handler is posted by co_spawn after the frame is gone, so erasing the signal there is safe.
-  const auto done = [state = state_, signal](const std::exception_ptr& why) { state->ended(signal, why); };
+  const auto done = [state = state_, child](const std::exception_ptr& why) { state->ended(child, why); };
   asio::co_spawn(state_->loop.context(), unwind_at_waits(std::move(task)),
-                 asio::bind_cancellation_slot(signal->slot(), done));
+                 asio::bind_cancellation_slot(child->signal.slot(), done));
+  return number;
+}
+
+void TaskGroup::cancel(std::uint64_t spawned) {
+  for (State::Child& child : state_->children) {
+    if (child.number == spawned) {
+      child.signal.emit(asio::cancellation_type::terminal);
+      return;
+    }
+  }
 }
 
 void TaskGroup::cancel() {
@@ -94,7 +110,7 @@ Task<void> TaskGroup::join() {
 Task<void> TaskGroup::join_or_cancel(Deadline deadline) {
   const std::shared_ptr<State> state = state_;
   bool aborted = false;
-  while (!state->signals.empty()) {
+  while (!state->children.empty()) {
     Wake why = Wake::timeout;
     try {
       why = co_await state->changed.wait(deadline);

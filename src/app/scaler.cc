@@ -164,30 +164,23 @@ aio::Task<void> Scaler::run() {
   if (!options_.dry_run) {
     group.spawn(fleet_->run());
   }
-  group.spawn(tick());
-  co_await group.join();
-}
-
-aio::Task<void> Scaler::tick() {
-  if (stopped_) {
-    co_return;
+  if (!stopped_) {
+    const std::uint64_t ticking = group.spawn(controller_->run());
+    stop_ticking_ = [&group, ticking] { group.cancel(ticking); };
   }
-  aio::TaskGroup group(context_.loop, context_.clock);
-  ticking_ = &group;
-  group.spawn(controller_->run());
   try {
     co_await group.join();
   } catch (...) {
-    ticking_ = nullptr;
+    stop_ticking_ = nullptr;
     throw;
   }
-  ticking_ = nullptr;
+  stop_ticking_ = nullptr;
 }
 
 void Scaler::stop_ticking() {
   stopped_ = true;
-  if (ticking_ != nullptr) {
-    ticking_->cancel();
+  if (stop_ticking_) {
+    stop_ticking_();
   }
 }
 

@@ -62,7 +62,6 @@ class Scaler {
   Result<void> lock();
   Result<void> open_fleet();
   void start_control();
-  [[nodiscard]] aio::Task<void> tick();
 
   Context& context_;
   LoadedPool pool_;
@@ -75,7 +74,7 @@ class Scaler {
   std::unique_ptr<control::JournalSink> sink_;
   std::unique_ptr<control::Journal> journal_;
   std::unique_ptr<control::Controller> controller_;
-  aio::TaskGroup* ticking_ = nullptr;  // while tick() runs
+  std::function<void()> stop_ticking_;  // while run() does
   bool stopped_ = false;
 };
 

@@ -67,26 +67,26 @@ Result<void> Journal::flush() {
   }
   const Folded folded = *folded_;
   folded_.reset();
-  line_ = fmt::format(R"({{"event":"steady","pool":"{}","from":"{}","to":"{}","ticks":{},"ready":)",
-                      json_escape(pool_id_), format_wall(folded.from), format_wall(folded.to), folded.ticks);
-  line_ += folded.ready_min ? fmt::format(R"({{"min":{},"max":{}}}}})", *folded.ready_min, *folded.ready_max) : "null}";
-  return sink_.write(line_);
+  std::string line = fmt::format(R"({{"event":"steady","pool":"{}","from":"{}","to":"{}","ticks":{},"ready":)",
+                                 json_escape(pool_id_), format_wall(folded.from), format_wall(folded.to), folded.ticks);
+  line += folded.ready_min ? fmt::format(R"({{"min":{},"max":{}}}}})", *folded.ready_min, *folded.ready_max) : "null}";
+  return sink_.write(line);
 }
 
 Result<void> Journal::state_line(const ControlState& state, const std::string& tick) {
-  line_ = fmt::format(R"({{"event":"state","tick":"{}","pool":"{}","state":)", tick, json_escape(pool_id_));
-  append_json(line_, state);
-  line_ += '}';
+  std::string line = fmt::format(R"({{"event":"state","tick":"{}","pool":"{}","state":)", tick, json_escape(pool_id_));
+  append_json(line, state);
+  line += '}';
   ticks_since_state_ = 0;
-  return sink_.write(line_);
+  return sink_.write(line);
 }
 
 Result<void> Journal::begin(const TickRecord& record) {
   const bool new_file = sink_.at_start_of_file();
   if (new_file || pool_due_) {
-    line_ = fmt::format(R"({{"event":"pool","v":1,"at":"{}","pool":"{}","spec":{},"spec_hash":"{}"}})",
-                        format_wall(record.at), json_escape(pool_id_), spec_json_, spec_hash_);
-    const Result<void> written = sink_.write(line_);
+    const std::string line = fmt::format(R"({{"event":"pool","v":1,"at":"{}","pool":"{}","spec":{},"spec_hash":"{}"}})",
+                                         format_wall(record.at), json_escape(pool_id_), spec_json_, spec_hash_);
+    const Result<void> written = sink_.write(line);
     if (!written) {
       return written.error();
     }
@@ -114,15 +114,16 @@ Result<std::string> Journal::tick(const TickRecord& record) {
       return written.error();
     }
   }
-  line_ = fmt::format(R"({{"event":"tick","tick":"{}","at":"{}","at_ms":{},"pool":"{}","spec_hash":"{}","seen":)", id,
-                      format_wall(record.at), record.seen.at_ms, json_escape(pool_id_), spec_hash_);
-  model::append_json(line_, record.seen);
-  line_ += ",\"decision\":";
-  model::append_json(line_, record.decision);
-  line_ += ",\"plan\":";
-  model::append_json(line_, record.plan);
-  line_ += '}';
-  const Result<void> written = sink_.write(line_);
+  std::string line =
+      fmt::format(R"({{"event":"tick","tick":"{}","at":"{}","at_ms":{},"pool":"{}","spec_hash":"{}","seen":)", id,
+                  format_wall(record.at), record.seen.at_ms, json_escape(pool_id_), spec_hash_);
+  model::append_json(line, record.seen);
+  line += ",\"decision\":";
+  model::append_json(line, record.decision);
+  line += ",\"plan\":";
+  model::append_json(line, record.plan);
+  line += '}';
+  const Result<void> written = sink_.write(line);
   if (!written) {
     return written.error();
   }
@@ -134,16 +135,16 @@ Result<std::string> Journal::tick(const TickRecord& record) {
 }
 
 Result<void> Journal::act(const std::string& tick, const ActRecord& did) {
-  line_ = fmt::format(R"({{"event":"act","tick":"{}","did":{{"started":)", tick);
-  append_names(line_, did.started);
-  line_ += ",\"withdrawn\":";
-  append_names(line_, did.withdrawn);
-  line_ += ",\"drained\":";
-  append_names(line_, did.drained);
-  line_ += "},\"errors\":";
-  append_names(line_, did.errors);
-  line_ += '}';
-  return sink_.write(line_);
+  std::string line = fmt::format(R"({{"event":"act","tick":"{}","did":{{"started":)", tick);
+  append_names(line, did.started);
+  line += ",\"withdrawn\":";
+  append_names(line, did.withdrawn);
+  line += ",\"drained\":";
+  append_names(line, did.drained);
+  line += "},\"errors\":";
+  append_names(line, did.errors);
+  line += '}';
+  return sink_.write(line);
 }
 
 }  // namespace sluice::control

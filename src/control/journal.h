@@ -78,7 +78,6 @@ class Journal {
   bool last_was_steady_ = false;
   std::string last_gap_;  // a tick that finds or loses a part of the picture is not folded away
   std::optional<Folded> folded_;
-  std::string line_;  // reused, so that a tick allocates little
 };
 
 }  // namespace sluice::control

@@ -76,12 +76,11 @@ Result<void> JournalFile::write(std::string_view line) {
       return opened;
     }
   }
-  buffer_.assign(torn_ ? "\n" : "");
-  buffer_ += line;
-  buffer_ += '\n';
+  std::string whole(torn_ ? "\n" : "");
+  whole.append(line) += '\n';
   std::size_t written = 0;
-  while (written < buffer_.size()) {
-    const ssize_t n = ::write(fd_, buffer_.data() + written, buffer_.size() - written);
+  while (written < whole.size()) {
+    const ssize_t n = ::write(fd_, whole.data() + written, whole.size() - written);
     if (n < 0) {
       const Error error = failed("write");
       if (written > 0 && ::ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) {
@@ -93,7 +92,7 @@ Result<void> JournalFile::write(std::string_view line) {
     }
     written += static_cast<std::size_t>(n);  // less than asked for: the disk is full, which the next write says
   }
-  bytes_ += buffer_.size();
+  bytes_ += whole.size();
   torn_ = false;
   if (echo_) {
     echo_(line);

@@ -37,7 +37,6 @@ class JournalFile final : public JournalSink {
   std::size_t bytes_ = 0;
   bool start_ = true;
   bool torn_ = false;  // the last line is not whole, and could not be removed
-  std::string buffer_;
 };
 
 }  // namespace sluice::control

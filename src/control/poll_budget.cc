@@ -16,6 +16,10 @@ Duration period_of(double rate) {
 
 }  // namespace
 
+Duration PollBudget::Share::head_start() const {
+  return place_ * period_of(polls_a_second);
+}
+
 Duration PollBudget::Share::period(std::optional<Duration> fixed, bool is_busy) {
   if (fixed && as_ == As::fixed && rate_ == rate_of(*fixed)) {
     return *fixed;

@@ -4,6 +4,7 @@
 // share what is left of the broker's budget: when it is used up, the idle ones look less often first, and the busy ones
 // only when that is not enough.
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,10 +27,12 @@ class PollBudget {
   // One pool's part in it, as long as this lives; the budget outlives it.
   class Share {
    public:
-    explicit Share(PollBudget& budget) : budget_(budget) {}
+    explicit Share(PollBudget& budget) : budget_(budget), place_(budget.joined_++) {}
     ~Share() { leave(); }
     Share(const Share&) = delete;
     Share& operator=(const Share&) = delete;
+    // Until its first look: many pools that begin together do not all look at once.
+    [[nodiscard]] Duration head_start() const;
     // From one look to the next. `fixed` is the pool's own period where it has one.
     [[nodiscard]] Duration period(std::optional<Duration> fixed, bool is_busy);
 
@@ -37,6 +40,7 @@ class PollBudget {
     enum class As { nobody, fixed, busy, idle };
     void leave();
     PollBudget& budget_;
+    std::int64_t place_;  // how many were there before it
     As as_ = As::nobody;
     double rate_ = 0;  // of a fixed one
   };
@@ -44,6 +48,7 @@ class PollBudget {
  private:
   // Of all busy and all idle ones, as of now.
   [[nodiscard]] Duration stretched(bool is_busy) const;
+  std::int64_t joined_ = 0;
   double fixed_rate_ = 0;
   std::size_t busy_ = 0;
   std::size_t idle_ = 0;

@@ -88,6 +88,14 @@ TEST(PollBudget, WhoLeavesGivesItsPartBack) {
   EXPECT_EQ(busy.front()->period({}, true), 100ms);
 }
 
+TEST(PollBudget, WhoComesLaterBeginsLater) {
+  PollBudget budget;
+  const auto all = shares(budget, 1000, true);
+  EXPECT_EQ(all.front()->head_start(), 0s);
+  EXPECT_EQ(all[1]->head_start(), 2ms);
+  EXPECT_EQ(all.back()->head_start(), 1998ms);
+}
+
 TEST(PollBudgets, OneForEachBrokerAndNoneForNobodys) {
   PollBudgets budgets;
   const auto a = budgets.of("a");

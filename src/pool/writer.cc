@@ -9,6 +9,7 @@ namespace sluice::pool {
 std::string to_json(const PoolSpec& spec) {
   std::string out;
   write(out, spec, Field{});
+  out.shrink_to_fit();  // kept as long as its pool
   return out;
 }
 
@@ -30,6 +31,7 @@ std::string to_json(const Queue& queue) {
 std::string queue_json(const PoolSpec& spec) {
   std::string out;
   write(out, QueueInput{spec.queue, spec.dead_letter, spec.retry}, Field{});
+  out.shrink_to_fit();
   return out;
 }
 
