@@ -76,6 +76,7 @@ class Demo {
   Time begun_;
   std::optional<Time> said_;
   bool published_ = false;
+  bool looked_after_all_ = false;  // the last look began when everything was published
   bool draining_ = false;
   std::string failure_;  // why it was given up
 };
@@ -197,10 +198,12 @@ aio::Task<void> Demo::look() {
 
 aio::Task<void> Demo::look_once() {
   const aio::Deadline deadline = context_.clock.in(5s);
+  const bool after_all = published_;  // what a look finds before the last message is there says nothing of the end
   const Result<model::FleetView> view = co_await scaler_->fleet().view(deadline);
   const Result<model::Sample> sample = co_await source_->sample(deadline);
   state_.view = view ? std::optional(*view) : std::nullopt;
   state_.sample = sample ? std::optional(*sample) : std::nullopt;
+  looked_after_all_ = after_all;
   if (view) {
     count_.see(*view, context_.clock.now());
     for (Told& told : narrator_.tell(*view, context_.clock.wall())) {
@@ -217,7 +220,7 @@ aio::Task<void> Demo::look_once() {
 
 // Nothing waits, runs or lives any more. Unknown is not nothing.
 bool Demo::over() const {
-  if (!state_.view || !state_.sample || !published_ || !state_.view->workers.empty()) {
+  if (!state_.view || !state_.sample || !looked_after_all_ || !state_.view->workers.empty()) {
     return false;
   }
   const model::Sample& sample = *state_.sample;

@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "queue/rabbit/poller.h"
+
 namespace sluice::queue::rabbit {
 
 using namespace std::chrono_literals;
@@ -134,6 +136,9 @@ aio::Task<void> Broker::follow_login(aio::Deadline deadline) {
       options_.warn(fmt::format("{}: the login was changed and the new one does not work, the old connection stays: {}",
                                 options_.address.text(), made.error().what));
     }
+  }
+  if (const std::shared_ptr<Poller> poller = poller_.lock(); poller && !retired_.empty()) {
+    poller->let_go_unless(connection_);
   }
   std::vector<std::shared_ptr<Connection>> unused;
   std::erase_if(retired_, [&unused](const std::shared_ptr<Connection>& old) {

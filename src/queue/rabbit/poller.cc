@@ -27,6 +27,10 @@ constexpr Duration slow = 200ms;
 // RabbitMQ waits 250 ms for a quorum queue's leader, and answers 0 and 0 when none speaks (rabbit_quorum_queue:stat/2,
 // 3.10 to 4.x).
 constexpr Duration leaderless = 240ms;
+// Only the round trip of a broker that is known to be far is no part of that: one that was measured in a busy moment
+// would excuse the very answers that busy moments make wrong. Chosen.
+constexpr Duration far = 120ms;
+constexpr int trips_least = 3;
 // How soon a connection with a new login, which the broker's object hands out from then on, is moved to. Chosen: it
 // looks at the login that often itself.
 constexpr Duration follow_each = 5s;
@@ -55,6 +59,7 @@ class Poller::Lane final : public ChannelListener {
   Lane(Poller& poller, std::size_t most) : poller_(poller), most_(most), window_(most) {}
 
   [[nodiscard]] aio::Task<void> ask(Ask& ask, aio::Deadline deadline);
+  void let_go_unless(const std::shared_ptr<Connection>& current);
 
  private:
   struct Sent {
@@ -94,6 +99,8 @@ class Poller::Lane final : public ChannelListener {
   [[nodiscard]] bool open() const { return channel_ && !channel_->end(); }
   [[nodiscard]] aio::Task<Result<void>> make_channel(aio::Deadline deadline);
   [[nodiscard]] Result<Counts> judge(const Sent& sent, const amqp_queue_declare_ok_t& counts, Duration took);
+  [[nodiscard]] bool leader_spoke(const Sent& sent, Duration took) const;
+  void note_trip(Duration took);
   void queue(std::list<Ask*>::iterator before, Ask& ask);
   void send_more();
   void take_back(std::deque<Sent> sent);  // to be sent again, before all others
@@ -107,6 +114,7 @@ class Poller::Lane final : public ChannelListener {
   std::list<Ask*> waiting_;  // in order of sending
   std::deque<Sent> sent_;    // in order of answers
   Duration trip_{0};      // the quickest round trip on this channel, so that a far broker is not taken for a slow one
+  int trips_ = 0;         // how many were measured
   Time first_since_;      // the front of sent_ is what the broker works on
   bool opening_ = false;  // by one of those who wait
   Time follow_at_{};
@@ -135,6 +143,13 @@ aio::Task<void> Poller::Lane::ask(Ask& ask, aio::Deadline deadline) {
   }
 }
 
+void Poller::Lane::let_go_unless(const std::shared_ptr<Connection>& current) {
+  if (connection_ != current && waiting_.empty() && sent_.empty() && !opening_) {
+    channel_.reset();
+    connection_.reset();
+  }
+}
+
 aio::Task<Result<void>> Poller::Lane::make_channel(aio::Deadline deadline) {
   follow_at_ = poller_.clock_.now() + follow_each;
   Result<std::shared_ptr<Connection>> connection = co_await poller_.broker_->connection(deadline);
@@ -149,7 +164,8 @@ aio::Task<Result<void>> Poller::Lane::make_channel(aio::Deadline deadline) {
   connection_ = std::move(*connection);
   const Time begin = poller_.clock_.now();
   Result<std::unique_ptr<Channel>> channel = co_await connection_->channel(*this, 0, deadline);
-  trip_ = poller_.clock_.now() - begin;
+  trips_ = 0;
+  note_trip(poller_.clock_.now() - begin);
   if (!channel) {
     co_return channel.error().in(poller_.broker_->address().text());
   }
@@ -192,13 +208,13 @@ bool Poller::Lane::answered(const Method& method) {
   const Sent sent = std::move(sent_.front());
   sent_.pop_front();
   const Time now = poller_.clock_.now();
-  Duration took = now - std::exchange(first_since_, now);
-  if (sent.alone) {
-    trip_ = std::min(trip_, took);
-    took -= trip_;
-  }
+  const Duration took = now - std::exchange(first_since_, now);
   window_ = std::min(window_ + 1, most_);
   const Result<Counts> judged = judge(sent, **counts, took);
+  // What may be the wait for a leader is a round trip only if others took as long.
+  if (sent.alone && (judged || took >= trip_ - trip_ / 10)) {
+    note_trip(took);
+  }
   if (sent.ask != nullptr) {
     sent.ask->where = Ask::nowhere;
     sent.ask->end(judged);
@@ -208,17 +224,27 @@ bool Poller::Lane::answered(const Method& method) {
 }
 
 Result<Poller::Counts> Poller::Lane::judge(const Sent& sent, const amqp_queue_declare_ok_t& counts, Duration took) {
-  if (took < slow) {
+  if (took - (sent.alone ? std::min(trip_, took) : Duration{0}) < slow) {
     poller_.doubts_.erase(sent.queue);
   } else {
     poller_.doubt(sent.queue, std::nullopt);
   }
-  if (took >= leaderless && counts.message_count == 0 && counts.consumer_count == 0) {
+  if (counts.message_count == 0 && counts.consumer_count == 0 && !leader_spoke(sent, took)) {
     return poller_.explain(sent.queue, {Code::retry, fmt::format("the broker took {} to answer \"0 messages\", which "
                                                                  "is what it says of a queue without a leader",
                                                                  humane_duration(took))});
   }
   return Counts{counts.message_count, counts.consumer_count, poller_.clock_.now()};
+}
+
+bool Poller::Lane::leader_spoke(const Sent& sent, Duration took) const {
+  const bool is_far = sent.alone && trips_ >= trips_least && trip_ >= far;
+  return took - (is_far ? trip_ : Duration{0}) < leaderless;
+}
+
+void Poller::Lane::note_trip(Duration took) {
+  trip_ = trips_ == 0 ? took : std::min(trip_, took);
+  ++trips_;
 }
 
 void Poller::Lane::ended(const Error& why) {
@@ -304,6 +330,11 @@ aio::Task<Result<Poller::Counts>> Poller::counts(std::string queue, aio::Deadlin
   Ask ask(queue, clock_);
   co_await lane.ask(ask, deadline);
   co_return std::move(*ask.answer);
+}
+
+void Poller::let_go_unless(const std::shared_ptr<Connection>& current) {
+  sound_->let_go_unless(current);
+  doubtful_->let_go_unless(current);
 }
 
 void Poller::doubt(const std::string& queue, std::optional<Error> refusal) {

@@ -21,6 +21,7 @@
 namespace sluice::queue::rabbit {
 
 class Broker;
+class Connection;
 
 class Poller {
  public:
@@ -41,6 +42,8 @@ class Poller {
   // to 8 s later, or so much later that all refused queues together are asked 20 times a second; until then the answer
   // is the same again. Cancel-safe.
   [[nodiscard]] aio::Task<Result<Counts>> counts(std::string queue, aio::Deadline deadline);
+  // Of a connection that is not `current`, where nobody waits for an answer: an idle poller keeps no old one open.
+  void let_go_unless(const std::shared_ptr<Connection>& current);
 
  private:
   class Lane;

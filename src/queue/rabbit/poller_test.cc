@@ -181,6 +181,19 @@ TEST_F(PollerTest, DoesNotTakeTheZeroOfAQueueWithoutALeaderForAnEmptyQueue) {
   });
 }
 
+TEST_F(PollerTest, ABusyMomentIsNoExcuseForAQueueWithoutALeader) {
+  run(1, [&]() -> aio::Task<void> {
+    fake_.trip = 400ms;  // while the channel is opened
+    co_await ask({"q0"}, 5s);
+    fake_.trip = Duration{0};
+    fake_.queues["lost"] = {.ready = 0, .consumers = 0, .takes = 250ms};
+    co_await ask({"lost"}, 5s);
+    EXPECT_EQ(codes_["lost"], Code::retry);
+    co_await ask({"lost"}, 5s);
+    EXPECT_EQ(codes_["lost"], Code::retry);
+  });
+}
+
 TEST_F(PollerTest, DoesNotTakeAFarBrokerForASlowOne) {
   run(1, [&]() -> aio::Task<void> {
     fake_.trip = 300ms;
@@ -246,6 +259,23 @@ TEST_F(PollerTest, MovesToTheConnectionWithANewLoginSoThatTheOldOneCanEnd) {
     }
     EXPECT_EQ(fake_.connections, 2);
     EXPECT_EQ(fake_.goodbyes, 1);
+  });
+}
+
+TEST_F(PollerTest, AnIdleOneKeepsNoOldConnectionOpen) {
+  run(1, [&]() -> aio::Task<void> {
+    co_await ask({"q0"}, 1s);
+    login_.password = "another";
+    for (int second = 0; second < 15; ++second) {  // others use the broker
+      const Result<std::shared_ptr<Connection>> current = co_await broker_->connection(clock_.in(1s));
+      EXPECT_TRUE(current);
+      co_await clock_.sleep_for(1s);
+    }
+    EXPECT_EQ(fake_.connections, 2);
+    EXPECT_EQ(fake_.goodbyes, 1);
+    co_await ask({"q0"}, 1s);
+    EXPECT_EQ(answers_["q0"], "0 1");
+    EXPECT_EQ(fake_.connections, 2);
   });
 }
 

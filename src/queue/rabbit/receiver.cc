@@ -18,6 +18,10 @@ constexpr Backoff::Options large_backoff{.base = std::chrono::seconds{5}, .cap =
 // Between two looks for a connection with a newer login; the broker's object looks less often itself.
 constexpr Duration follow_each = std::chrono::seconds{1};
 
+// How much longer than it was asked to a receiver waits for messages that its broker says are there. Chosen: a busy
+// broker sends them in that time; where they are for somebody else, a worker must not stay for them.
+constexpr Duration slow_delivery = std::chrono::seconds{2};
+
 }  // namespace
 
 RabbitReceiver::RabbitReceiver(std::shared_ptr<Broker> broker, std::shared_ptr<RabbitPublisher> publisher,
@@ -270,6 +274,7 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
     }
   }
   std::vector<Delivery> out;
+  bool waits = false;  // there are messages, which are slow to come
   bool heard = false;  // the broker, after the deadline: one that says nothing looks like an empty queue
   while (true) {
     while (!arrived_.empty() && out.size() < max) {
@@ -294,8 +299,14 @@ aio::Task<Result<std::vector<Delivery>>> RabbitReceiver::receive(std::size_t max
     }
     if (deadline.passed(broker_->clock().now())) {
       const aio::Deadline patience = soon();
-      if (const Result<Poller::Counts> there = co_await poller().counts(options_.queue, patience); !there) {
+      const Result<Poller::Counts> there = co_await poller().counts(options_.queue, patience);
+      if (!there) {
         co_return there.error();
+      }
+      // No consumers at all: the broker did not look either, or it has not seen this one yet.
+      if ((there->ready > 0 || there->consumers == 0) && !std::exchange(waits, true)) {
+        deadline = broker_->clock().in(slow_delivery);
+        continue;
       }
       heard = true;
       continue;
