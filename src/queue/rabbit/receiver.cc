@@ -18,6 +18,10 @@ constexpr Backoff::Options large_backoff{.base = std::chrono::seconds{5}, .cap =
 // Between two looks for a connection with a newer login; the broker's object looks less often itself.
 constexpr Duration follow_each = std::chrono::seconds{1};
 
+// Chosen: several times what a delivery takes from the acknowledgement that made room for it, on a busy machine.
+constexpr Duration quiet = std::chrono::milliseconds{20};
+constexpr Duration come_max = std::chrono::milliseconds{100};
+
 // How much longer than it was asked to a receiver waits for messages that its broker says are there. Chosen: a busy
 // broker sends them in that time; where they are for somebody else, a worker must not stay for them.
 constexpr Duration slow_delivery = std::chrono::seconds{2};
@@ -136,7 +140,18 @@ aio::Task<Result<void>> RabbitReceiver::subscribe(aio::Deadline deadline) {
   co_return accepted ? Result<void>{} : Result<void>(accepted.error().in(where()));
 }
 
+// A quorum queue counts what it assigns in the instant of a cancel as an attempt, and sends it to nobody. So what is on
+// its way comes first: all that may be held, or nothing for a moment.
+aio::Task<void> RabbitReceiver::let_come(aio::Deadline deadline) {
+  const aio::Deadline latest = deadline.earlier(broker_->clock().in(come_max));
+  for (Tag before = 0; before != last_tag_ && held_.size() < options_.prefetch && !lost_;) {
+    before = last_tag_;
+    co_await broker_->clock().sleep_until(std::min(broker_->clock().now() + quiet, latest.at));
+  }
+}
+
 aio::Task<Result<void>> RabbitReceiver::unsubscribe(aio::Deadline deadline) {
+  co_await let_come(deadline);
   amqp_basic_cancel_t cancel{.consumer_tag = to_bytes(options_.who), .nowait = 0};
   const Result<Channel::Answer> answer =
       co_await channel_->call(AMQP_BASIC_CANCEL_METHOD, &cancel, AMQP_BASIC_CANCEL_OK_METHOD, deadline);

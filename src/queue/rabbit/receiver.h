@@ -95,6 +95,7 @@ class RabbitReceiver final : public Receiver, private ChannelListener {
   [[nodiscard]] aio::Task<Result<void>> limit(aio::Deadline deadline);
   // A consumer on the channel that is there.
   [[nodiscard]] aio::Task<Result<void>> subscribe(aio::Deadline deadline);
+  [[nodiscard]] aio::Task<void> let_come(aio::Deadline deadline);
   [[nodiscard]] aio::Task<Result<void>> unsubscribe(aio::Deadline deadline);
   // Before anything is received: consumes again where the consumer or its channel ended, and moves to the broker's new
   // connection, if it has one, when nothing is held on the old one any more.
