@@ -122,7 +122,7 @@ def _(box):
     else:
         messages, workers_max, handler, feeding = *scaled((1000, 6), (20_000, 12)), 0.1, scaled(10, 300)
         plan = {"worker": scaled((10, 1.5), (100, 2.5)), "scaler": scaled((2, 8.0), (20, 12.0)),
-                "broker": scaled((1, 10.0), (10, 25.0))}
+                "broker": scaled((1, 10.0), (10, 20.0))}
         if box.kind == "classic":  # each crash of the broker counts for all that waits in a classic queue
             plan["broker"] = scaled((1, 10.0), (3, 60.0))
     box.write("handle", HANDLER.format(seconds=handler), mode=0o755)
