@@ -20,7 +20,8 @@ def conformance(box, queue_type, tls=False):
         if tls:
             where = {"SLUICE_TEST_AMQP": broker.tls_url, "SLUICE_TEST_CA": str(broker.certificates.ca)}
         ran = subprocess.run([SUITE, "--gtest_brief=1"], capture_output=True, text=True, timeout=scaled(300, 900),
-                             env={**box.env, **where, "SLUICE_TEST_QUEUE_TYPE": queue_type})
+                             env={**box.env, **where, "SLUICE_TEST_QUEUE_TYPE": queue_type,
+                                  "SLUICE_SOAK": scaled("0", "1")})
         equal(ran.returncode, 0, f"{queue_type} queues\n{ran.stdout}\n{ran.stderr}")
         print("".join(line + "\n" for line in ran.stderr.splitlines() if "steps of an exchange" in line), end="")
 
