@@ -120,7 +120,7 @@ def _(box):
         messages, workers_max, handler, feeding = *scaled((200, 4), (2000, 12)), 0.3, 2
         plan = {"worker": scaled((6, 1.0), (20, 2.0)), "scaler": scaled((2, 4.0), (5, 8.0))}
     else:
-        messages, workers_max, handler, feeding = *scaled((1000, 6), (20_000, 12)), 0.1, scaled(10, 300)
+        messages, workers_max, handler, feeding = *scaled((1000, 6), (20_000, 12)), 0.1, scaled(10, 400)
         plan = {"worker": scaled((10, 1.5), (100, 2.5)), "scaler": scaled((2, 8.0), (20, 12.0)),
                 "broker": scaled((1, 10.0), (10, 20.0))}
         if box.kind == "classic":  # each crash of the broker counts for all that waits in a classic queue
