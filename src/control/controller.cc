@@ -33,7 +33,7 @@ Controller::Controller(aio::Clock& clock, aio::Event& due, queue::BacklogSource&
       state_(options_.initial) {}
 
 aio::Task<void> Controller::run() {
-  co_await clock_.sleep_until(clock_.now() + share_.head_start());
+  co_await clock_.sleep_for(share_.head_start());
   while (true) {
     const Time started = clock_.now();
     co_await tick();

@@ -316,7 +316,28 @@ TEST(SimulateHandler, TakesTheTimeItIsToldWithinItsSpread) {
   clock.run(main());
 }
 
-class FunctionTest : public HandlerTest {};
+class FunctionTest : public HandlerTest {
+ protected:
+  // Called by the function under test: from now on a cancellation finds it running.
+  void begun() {
+    loop_.post([this] { begun_.notify(); });
+  }
+  // The outcome after it was cancelled in the middle, which a thread that has not begun yet would not notice.
+  std::optional<Outcome> handle_and_cancel(Handler& handler, queue::Delivery d) {
+    std::optional<Outcome> out;
+    const auto main = [&]() -> aio::Task<void> {
+      aio::TaskGroup group(loop_, clock_);
+      group.spawn(keep(handler, std::move(d), 1, out));
+      co_await begun_.wait(aio::Deadline{});
+      co_await group.join_or_cancel(clock_.in(0ms));
+    };
+    loop_.run(main());
+    return out;
+  }
+
+ private:
+  aio::Event begun_{clock_};
+};
 
 TEST_F(FunctionTest, RunsBlockingFunctionsSideBySideOffTheLoop) {
   std::latch together(3);
@@ -345,13 +366,14 @@ TEST_F(FunctionTest, ACancelledFunctionIsToldAndWaitedFor) {
   std::atomic<bool> returned = false;
   FunctionHandler handler(loop_, clock_, 1,
                           [&](const queue::Delivery&, std::uint32_t, const std::atomic<bool>& cancelled) {
+                            begun();
                             while (!cancelled) {
                               std::this_thread::yield();
                             }
                             returned = true;
                             return Outcome::failed("cancelled");
                           });
-  EXPECT_FALSE(handle(handler, delivery("x"), 1, 20ms));
+  EXPECT_FALSE(handle_and_cancel(handler, delivery("x")));
   EXPECT_TRUE(returned);
 }
 
@@ -401,7 +423,8 @@ TEST_F(FunctionTest, AFunctionThatIgnoresItsCancellationIsLeftBehindAndEndsTheWo
   static std::atomic<bool> left;
   release = left = false;
   {
-    const auto deaf = [](const queue::Delivery&, std::uint32_t, const std::atomic<bool>&) {
+    const auto deaf = [this](const queue::Delivery&, std::uint32_t, const std::atomic<bool>&) {
+      begun();
       while (!release) {
         std::this_thread::yield();
       }
@@ -409,7 +432,7 @@ TEST_F(FunctionTest, AFunctionThatIgnoresItsCancellationIsLeftBehindAndEndsTheWo
       return Outcome::done();
     };
     FunctionHandler handler(loop_, clock_, 2, deaf, 20ms);
-    EXPECT_FALSE(handle(handler, delivery("x"), 1, 20ms));
+    EXPECT_FALSE(handle_and_cancel(handler, delivery("x")));
     EXPECT_EQ(handle(handler, delivery("y"))->kind, Kind::cannot_start);
   }
   release = true;

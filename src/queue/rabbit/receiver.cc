@@ -152,6 +152,9 @@ aio::Task<void> RabbitReceiver::let_come(aio::Deadline deadline) {
 
 aio::Task<Result<void>> RabbitReceiver::unsubscribe(aio::Deadline deadline) {
   co_await let_come(deadline);
+  if (!channel_) {
+    co_return Error{Code::retry, where() + ": the connection was lost"};  // meanwhile; receive() makes another
+  }
   amqp_basic_cancel_t cancel{.consumer_tag = to_bytes(options_.who), .nowait = 0};
   const Result<Channel::Answer> answer =
       co_await channel_->call(AMQP_BASIC_CANCEL_METHOD, &cancel, AMQP_BASIC_CANCEL_OK_METHOD, deadline);
