@@ -35,6 +35,12 @@ class FakeBroker {
     group_.cancel();
     co_await group_.join();
   }
+  // Every connection, as by a crash.
+  void cut() {
+    for (aio::Stream* stream : streams_) {
+      stream->cut();
+    }
+  }
 
   std::map<std::string, Queue, std::less<>> queues;  // a declare of another name is refused with 404
   bool down = false;                                 // nobody listens
@@ -46,11 +52,13 @@ class FakeBroker {
   int channels = 0;                   // opened so far
   std::vector<std::string> declared;  // in the order they came, those that were dropped behind a refusal apart
   std::size_t declares = 0;           // those included
+  int consumers = 0;                  // begun so far
+  bool delivers = false;              // one message, to the next consumer
 
  private:
   struct Peer {
-    explicit Peer(std::unique_ptr<aio::Stream> s) : stream(std::move(s)) {}
-    std::unique_ptr<aio::Stream> stream;
+    explicit Peer(aio::Stream& s) : stream(&s) {}
+    aio::Stream* stream;
     std::string out;
     std::set<std::uint16_t> closing;  // refused something, and waits for close-ok
   };
@@ -67,7 +75,13 @@ class FakeBroker {
   }
 
   aio::Task<void> serve(std::unique_ptr<aio::Stream> stream) {
-    Peer peer(std::move(stream));
+    streams_.insert(stream.get());
+    co_await talk(*stream);
+    streams_.erase(stream.get());
+  }
+
+  aio::Task<void> talk(aio::Stream& stream) {
+    Peer peer(stream);
     std::string bytes;
     bool greeted = false;
     while (true) {
@@ -149,6 +163,22 @@ class FakeBroker {
       case AMQP_CHANNEL_CLOSE_OK_METHOD:
         peer.closing.erase(channel);
         break;
+      case AMQP_BASIC_QOS_METHOD: {
+        amqp_basic_qos_ok_t ok{};
+        put(peer, channel, AMQP_BASIC_QOS_OK_METHOD, ok);
+        break;
+      }
+      case AMQP_BASIC_CONSUME_METHOD: {
+        amqp_basic_consume_ok_t ok{.consumer_tag = ::amqp_cstring_bytes("who")};
+        put(peer, channel, AMQP_BASIC_CONSUME_OK_METHOD, ok);
+        ++consumers;
+        amqp_basic_deliver_t deliver{.consumer_tag = ::amqp_cstring_bytes("who"), .delivery_tag = 1};
+        if (std::exchange(delivers, false)) {
+          put(peer, channel, AMQP_BASIC_DELIVER_METHOD, deliver);
+          EXPECT_TRUE(append_content(peer.out, channel, {}, "body", 131072));
+        }
+        break;
+      }
       case AMQP_QUEUE_DECLARE_METHOD: {
         // By hand, since Method::as() reads what brokers send: a ticket, then the name behind its length.
         const std::string name(method.arguments().substr(3, static_cast<unsigned char>(method.arguments()[2])));
@@ -200,6 +230,7 @@ class FakeBroker {
   }
 
   aio::Clock& clock_;
+  std::set<aio::Stream*> streams_;
   aio::TaskGroup group_;
 };
 
