@@ -23,7 +23,7 @@ class ReceiverTest : public testing::Test {
     options.login = [] { return Result<Login>(Login{"u", "p"}); };
     const auto broker = std::make_shared<Broker>(loop_, clock_, random_, std::move(options));
     const auto main = [&]() -> aio::Task<void> {
-      RabbitReceiver receiver(broker, nullptr, {.queue = "q", .who = "who"});
+      RabbitReceiver receiver(broker, nullptr, {.queue = "q", .who = "who", .prefetch = 2});
       const Result<void> open = co_await receiver.open(clock_.in(1s));
       EXPECT_TRUE(open);
       co_await body(receiver);
