@@ -35,7 +35,7 @@
 #include "base/check.h"
 #include "queue/rabbit/publisher.h"
 #include "queue/rabbit/receiver.h"
-#include "worker/function_handler.h"
+#include "worker/brief_handler.h"
 #include "worker/runtime.h"
 
 namespace sluice::queue::rabbit {
@@ -204,13 +204,6 @@ class Counter final : public worker::Observer {
   std::optional<Measure> measure_;
 };
 
-class OnLoop final : public worker::Handler {
- public:
-  aio::Task<worker::Outcome> handle(const Delivery&, std::uint32_t, aio::Deadline) override {
-    co_return worker::Outcome::done();
-  }
-};
-
 aio::Task<void> consume(World& world, std::shared_ptr<Broker> broker, std::shared_ptr<Broker> publishing,
                         worker::Handler& handler, std::string queue, std::size_t prefetch, std::size_t count) {
   RabbitReceiver receiver(
@@ -279,8 +272,11 @@ void with_sluice(const Words& words, const Address& address) {
       std::make_shared<Broker>(world.loop, world.clock, world.random, BrokerOptions{.address = address});
   if (words.verb == "publish") {
     world.loop.run(publish(world, broker, words.queue, words.n[0], words.n[1], words.n[2]));
-  } else if (words.verb == "loop-consume") {
-    OnLoop handler;
+  } else if (words.verb == "brief-consume") {
+    worker::BriefHandler handler(
+        world.loop, world.clock,
+        [](const Delivery&, std::uint32_t, const std::atomic<bool>&) { return worker::Outcome::done(); },
+        [](std::string_view) {});
     world.loop.run(consume(world, broker, publishing, handler, words.queue, words.n[0], words.n[1]));
   } else {
     worker::FunctionHandler handler(
@@ -299,7 +295,7 @@ bool run(const Words& words, const Address& address) {
     Bare(address).publish(words.queue, words.n[0], fill_window, words.n[1], false);
   } else if (words.verb == "purge") {
     Bare(address).purge(words.queue);
-  } else if (words.verb == "consume" || words.verb == "loop-consume" || words.verb == "publish") {
+  } else if (words.verb == "consume" || words.verb == "brief-consume" || words.verb == "publish") {
     with_sluice(words, address);
   } else {
     return false;

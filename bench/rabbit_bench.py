@@ -86,9 +86,10 @@ def consume(bench):
         for prefetch in PREFETCH:
             count = 5000 if prefetch == 1 else 20000
             measures = [lambda verb=verb: bench.consume(verb, f"consume-{kind}", size, prefetch, count)
-                        for verb in ("bare-consume", "consume")]
-            bare, ours = in_turns(measures)
+                        for verb in ("bare-consume", "brief-consume", "consume")]
+            bare, brief, ours = in_turns(measures)
             row(f"{kind}, {size} B, prefetch {prefetch}", ours, bare)
+            row(f"{kind}, {size} B, prefetch {prefetch}, brief", brief, bare)
         bench.run("purge", f"consume-{kind}")
 
 

@@ -91,6 +91,10 @@ struct WorkerOptions {
   std::string name;
   // Messages at once, each on a thread (at most two threads a core). 0: SLUICE_CONCURRENCY [1]
   int concurrency = 0;
+  // The function never blocks and returns within milliseconds: it runs on the thread of run(), one call at a time, and
+  // a message costs half as much as with a thread of its own. While it runs there is no heartbeat and no answer to a
+  // signal, and cancelled() never turns true, so one that takes longer than 50 ms is said in the log.
+  bool brief = false;
   // Leave when the queue has been empty for this long. SLUICE_IDLE_EXIT [never]
   std::optional<std::chrono::milliseconds> idle_exit;
   // Of one message. SLUICE_MAX_RUNTIME [no limit]
@@ -111,8 +115,8 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   // Takes messages until the queue stays empty or it is asked to drain; call once. `handle` runs on threads of the
-  // worker's own, several at once, and may block. Returns what main() should: 0 done, 1 failed, 2 wrong configuration
-  // (nothing was taken); then error() says why.
+  // worker's own, several at once, and may block (WorkerOptions::brief: on this one). Returns what main() should: 0
+  // done, 1 failed, 2 wrong configuration (nothing was taken); then error() says why.
   int run(std::function<Outcome(const Message&)> handle);
   // Takes no more, finishes what runs, leaves. From any thread, also before run(). Not from a signal handler.
   void drain();

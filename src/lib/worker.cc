@@ -15,8 +15,8 @@
 #include "aio/task_group.h"
 #include "fleet/process/held_slot.h"
 #include "lib/settings.h"
+#include "worker/brief_handler.h"
 #include "worker/endpoint.h"
-#include "worker/function_handler.h"
 #include "worker/runtime.h"
 
 namespace sluice {
@@ -120,6 +120,7 @@ struct Worker::Impl final : worker::Observer {
   void recovered(Duration after) override { say("the broker is back after " + format_duration(after)); }
 
   aio::Task<int> live(lib::Settings settings, std::function<Outcome(const Message&)> handle);
+  std::unique_ptr<worker::Handler> handler_of(const lib::Settings& settings, worker::Function function);
   aio::Task<void> obey_signals();
   void drain() {
     draining = true;
@@ -203,10 +204,9 @@ aio::Task<int> Worker::Impl::live(lib::Settings settings, std::function<Outcome(
   if (!queue) {
     co_return fail(exit_failed, queue.error().what);
   }
-  const std::size_t threads = worker::threads_for(settings.runtime.concurrency);
-  worker::FunctionHandler handler(loop, clock, threads, adapt(std::move(handle)));
+  const std::unique_ptr<worker::Handler> handler = handler_of(settings, adapt(std::move(handle)));
   const std::unique_ptr<queue::Receiver> receiver = (*queue)->receiver(settings.runtime.worker);
-  worker::Runtime life(loop, clock, random, *receiver, handler, settings.runtime, *this);
+  worker::Runtime life(loop, clock, random, *receiver, *handler, settings.runtime, *this);
   worker::Endpoint answers(loop, clock, life);
   aio::TaskGroup helpers(loop, clock);
   runtime = &life;
@@ -231,6 +231,15 @@ aio::Task<int> Worker::Impl::live(lib::Settings settings, std::function<Outcome(
     }
   }
   co_return end ? exit_done : fail(exit_failed, end.error().what);
+}
+
+std::unique_ptr<worker::Handler> Worker::Impl::handler_of(const lib::Settings& settings, worker::Function function) {
+  if (options.brief) {
+    return std::make_unique<worker::BriefHandler>(loop, clock, std::move(function),
+                                                  [this](std::string_view what) { say(std::string(what)); });
+  }
+  const std::size_t threads = worker::threads_for(settings.runtime.concurrency);
+  return std::make_unique<worker::FunctionHandler>(loop, clock, threads, std::move(function));
 }
 
 // Only now: a socket that answers is how a scaler knows that this worker consumes.

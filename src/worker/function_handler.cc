@@ -27,6 +27,17 @@ constexpr std::string_view stuck_why = "a handler function still runs although i
 
 }  // namespace
 
+Outcome call(const Function& function, const queue::Delivery& delivery, std::uint32_t attempt,
+             const std::atomic<bool>& cancelled) {
+  try {
+    return function(delivery, attempt, cancelled);
+  } catch (const std::exception& e) {
+    return Outcome::failed(std::string("the handler threw: ") + e.what());
+  } catch (...) {
+    return Outcome::failed("the handler threw something that is not a std::exception");
+  }
+}
+
 std::size_t threads_for(std::size_t concurrency) {
   const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
   return std::clamp<std::size_t>(concurrency, 1, 2 * cores);
@@ -170,17 +181,11 @@ class FunctionHandler::Threads {
     }
   }
 
-  static Outcome run(const Function& function, Call& call) {
+  static Outcome run(const Function& function, const Call& call) {
     if (call.cancelled) {
       return Outcome::failed("cancelled before it started");
     }
-    try {
-      return function(*call.delivery, call.attempt, call.cancelled);
-    } catch (const std::exception& e) {
-      return Outcome::failed(std::string("the handler threw: ") + e.what());
-    } catch (...) {
-      return Outcome::failed("the handler threw something that is not a std::exception");
-    }
+    return worker::call(function, *call.delivery, call.attempt, call.cancelled);
   }
 
   std::shared_ptr<Shared> shared_;

@@ -15,6 +15,10 @@ namespace sluice::worker {
 using Function =
     std::function<Outcome(const queue::Delivery&, std::uint32_t attempt, const std::atomic<bool>& cancelled)>;
 
+// Its outcome; what it throws is a failure.
+[[nodiscard]] Outcome call(const Function& function, const queue::Delivery& delivery, std::uint32_t attempt,
+                           const std::atomic<bool>& cancelled);
+
 // min(concurrency, 2 x cores): more threads than that only take turns.
 [[nodiscard]] std::size_t threads_for(std::size_t concurrency);
 

@@ -48,12 +48,15 @@ sluice::Outcome handle(const sluice::Message& message, Ledger& ledger) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::cerr << "usage: example_worker LEDGER\n";
+  const bool brief = argc == 3 && std::string(argv[2]) == "brief";
+  if (argc != 2 && !brief) {
+    std::cerr << "usage: example_worker LEDGER [brief]\n";
     return 2;
   }
   Ledger ledger(argv[1]);
-  sluice::Worker worker;
+  sluice::WorkerOptions options;
+  options.brief = brief;
+  sluice::Worker worker(options);
   const int code = worker.run([&ledger](const sluice::Message& message) { return handle(message, ledger); });
   std::cout << worker.report() << "\n";
   return code;
