@@ -64,7 +64,13 @@ aio::Task<void> Controller::tick() {
   // The fleet first, then the queue: see Observer::observe.
   const Result<model::FleetView> fleet = co_await fleet_.view(deadline);
   const Result<model::Sample> sample = co_await source_.sample(deadline);
+  if (judge(fleet, sample) && !options_.dry_run && !snapshot_.plan.empty()) {
+    co_await act();
+  }
+}
 
+// Apart from tick(), so that what a thousand pools wait with for their queues stays small.
+bool Controller::judge(const Result<model::FleetView>& fleet, const Result<model::Sample>& sample) {
   const model::Observation seen = observer_.observe(clock_.now(), fleet, sample);
   Step step = options_.decide(pool_.spec, state_, seen);
   model::Plan what = observer_.view() ? plan(pool_.spec, step.decision, *observer_.view()) : model::Plan{};
@@ -77,16 +83,17 @@ aio::Task<void> Controller::tick() {
   if (!recorded) {
     // No decision without a line: what cannot be recorded is not done.
     log_.error("control", "journal not written, not acting", {{"pool", pool_.id()}, {"error", recorded.error().what}});
-    co_return;
+    return false;
   }
   state_ = step.next;
-  snapshot_ = Snapshot{*recorded, at, seen, std::move(step.decision), what, {}, observer_.view()};
-  if (what.empty() || options_.dry_run) {
-    co_return;
-  }
+  snapshot_ = Snapshot{*recorded, at, seen, std::move(step.decision), std::move(what), {}, observer_.view()};
+  return true;
+}
+
+aio::Task<void> Controller::act() {
   const aio::Deadline act_by = clock_.in(options_.tick_deadline);
-  co_await apply(std::move(what), act_by);
-  const Result<void> acted = journal_.act(*recorded, snapshot_.did);
+  co_await apply(snapshot_.plan, act_by);
+  const Result<void> acted = journal_.act(snapshot_.tick, snapshot_.did);
   if (!acted) {
     log_.error("control", "journal not written", {{"pool", pool_.id()}, {"error", acted.error().what}});
   }

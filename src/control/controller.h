@@ -55,6 +55,10 @@ class Controller {
   std::function<void(const Snapshot&)> after_tick;
 
  private:
+  // What to do about what was read, recorded; false: it could not be recorded, and nothing may be done.
+  [[nodiscard]] bool judge(const Result<model::FleetView>& fleet, const Result<model::Sample>& sample);
+  // What the snapshot plans, recorded.
+  [[nodiscard]] aio::Task<void> act();
   [[nodiscard]] aio::Task<void> apply(model::Plan plan, aio::Deadline deadline);
   [[nodiscard]] Time next_due(Time started);
   [[nodiscard]] std::string worker_id(int slot) const;

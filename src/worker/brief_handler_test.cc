@@ -112,14 +112,14 @@ TEST_F(BriefTest, NothingRunsAfterTheHandlerIsGone) {
 // In real time: what a function takes is what is measured.
 class BriefTimeTest : public testing::Test {
  protected:
-  static void spin(Duration d) {
-    const auto until = std::chrono::steady_clock::now() + d;
-    while (std::chrono::steady_clock::now() < until) {
+  void spin(Duration d) {
+    const Time until = clock_.now() + d;
+    while (clock_.now() < until) {
       std::this_thread::yield();
     }
   }
   void run(int messages, Duration each) {
-    const auto function = [=](const queue::Delivery&, std::uint32_t, const std::atomic<bool>&) {
+    const auto function = [this, each](const queue::Delivery&, std::uint32_t, const std::atomic<bool>&) {
       spin(each);
       return Outcome::done();
     };

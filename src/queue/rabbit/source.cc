@@ -118,6 +118,12 @@ aio::Task<Result<model::Sample>> RabbitSource::sample(aio::Deadline deadline) {
     }
     co_return out;
   }
+  const Result<void> told = co_await ask_management(out, deadline);
+  co_return told ? Result<model::Sample>(std::move(out)) : told.error();
+}
+
+// Apart from sample(), so that a pool without management waits with little memory.
+aio::Task<Result<void>> RabbitSource::ask_management(model::Sample& sample, aio::Deadline deadline) {
   const Management::Answer answer = co_await management_->about(queue_, deadline);
   const std::string where = fmt::format("queue {} on {}", queue_, broker_->address().text());
   if (answer.told && answer.told->statistics.type == "stream") {
@@ -126,14 +132,14 @@ aio::Task<Result<model::Sample>> RabbitSource::sample(aio::Deadline deadline) {
   }
   // A queue that is down answers a declare with 0.
   const std::string state = answer.told ? answer.told->statistics.state : "";
-  if ((state == "down" || state == "crashed" || state == "minority" || state == "stopped") && counts->ready == 0) {
+  if ((state == "down" || state == "crashed" || state == "minority" || state == "stopped") && sample.ready->n == 0) {
     co_return Error{Code::retry, fmt::format("{}: the broker says that the queue is {}", where, state)};
   }
-  add(out, answer);
+  add(sample, answer);
   if (lists_consumers_) {
-    co_await list_consumers(out, deadline);
+    co_await list_consumers(sample, deadline);
   }
-  co_return out;
+  co_return Result<void>{};
 }
 
 }  // namespace sluice::queue::rabbit

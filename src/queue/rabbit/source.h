@@ -40,6 +40,7 @@ class RabbitSource final : public BacklogSource {
   aio::Task<Result<model::Sample>> sample(aio::Deadline deadline) override;
 
  private:
+  [[nodiscard]] aio::Task<Result<void>> ask_management(model::Sample& sample, aio::Deadline deadline);
   void add(model::Sample& sample, const Management::Answer& answer);
   [[nodiscard]] aio::Task<void> list_consumers(model::Sample& sample, aio::Deadline deadline);
 
