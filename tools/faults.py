@@ -37,7 +37,7 @@ ELSEWHERE = {
     "F33": ("broker", "stats frozen (same value, backlog moving)", "age limit -> stale; no scale-in", "next fresh",
             "management_test", ["stand still"]),
 }
-HEAD = "| row | component | fault | expected | measured | bound | verdict |"
+HEAD = "| row | component | fault | expected | measured | bound | commit | verdict |"
 
 
 def number(row):
@@ -103,15 +103,19 @@ def kept():
     return out
 
 
+def commit():
+    return subprocess.run(["git", "-C", ROOT, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True,
+                          check=True).stdout.strip()
+
+
 def written(rows):
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     lines = ["# The fault table", "",
-             f"`make test-faults`, {time.strftime('%Y-%m-%d', time.gmtime())}, commit {commit.stdout.strip()}, "
+             f"`make test-faults`, {time.strftime('%Y-%m-%d', time.gmtime())}, "
              f"{os.cpu_count()} cores, Linux {platform.release()} {platform.machine()}, RabbitMQ 3.10 (Debian 12).", "",
              "Each fault is injected into real processes. \"Measured\" begins with the time from the end of the fault "
              "to normal, where the bound is one. Of each row but those that name a script it is demanded as well that "
              "nothing confirmed is lost, that every second run of a message has a cause, that no process ends, and "
-             "that nobody dials more than about once a second.", "", HEAD, "| " + " | ".join(["---"] * 7) + " |"]
+             "that nobody dials more than about once a second.", "", HEAD, "| " + " | ".join(["---"] * 8) + " |"]
     for row in sorted(rows, key=number):
         lines.append("| " + " | ".join([row, *map(cell, rows[row])]) + " |")
     good = sum(cells[-1] == "ok" for cells in rows.values())
@@ -129,12 +133,13 @@ def main():
     if unknown:
         sys.exit(f"no row {' '.join(sorted(unknown))}; accepted: {' '.join(sorted(own | set(ELSEWHERE), key=number))}")
     wanted = set(arguments.rows) or own | set(ELSEWHERE)
+    of = commit()  # of what is run, whatever is committed meanwhile
     with tempfile.TemporaryDirectory() as folder:
         rows = own_rows(wanted & own, pathlib.Path(folder))
         rows.update(rows_elsewhere(sorted(wanted & set(ELSEWHERE), key=number), pathlib.Path(folder)))
     # Without a result at all: its script ended before it.
     rows.update({row: ("-", "-", "-", "its test did not run", "-", "failed") for row in wanted - set(rows)})
-    text = written({**kept(), **rows})
+    text = written({**kept(), **{row: (*cells[:-1], of, cells[-1]) for row, cells in rows.items()}})
     RESULTS.write_text(text, encoding="utf-8")
     print(text)
     sys.exit(0 if all(cells[-1] == "ok" for cells in rows.values()) else 1)
