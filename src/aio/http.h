@@ -51,6 +51,25 @@ struct ClientOptions {
   Dial dial = {};  // empty: by name, address or path of a socket
 };
 
+// An answer whose body is taken as it comes: a list too large to keep, a watch that never ends. Gone before its Client.
+class Incoming {
+ public:
+  ~Incoming();  // before its end this closes the connection
+  Incoming(const Incoming&) = delete;
+  Incoming& operator=(const Incoming&) = delete;
+  [[nodiscard]] int status() const;
+  [[nodiscard]] const HeaderList& headers() const;
+  // The next bytes of the body, as few as one; none at its end. Code::retry when it was cut off or nothing came by the
+  // deadline, invalid when it is not HTTP: after an error there is no more.
+  [[nodiscard]] Task<Result<std::string>> next(Deadline deadline);
+
+ private:
+  friend class Client;
+  struct Impl;
+  explicit Incoming(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
 class Client {
  public:
   Client(Loop& loop, Clock& clock, ClientOptions options);
@@ -61,11 +80,14 @@ class Client {
   // connection that was closed before the first byte of the answer is sent once more on a new one, for GET and HEAD
   // alone.
   [[nodiscard]] Task<Result<Response>> send(std::string base_url, Request request, Deadline deadline);
+  // The same up to the end of the head, by the deadline. The body may be of any length.
+  [[nodiscard]] Task<Result<std::unique_ptr<Incoming>>> open(std::string base_url, Request request, Deadline deadline);
   // Makes sure that a connection stands, which the next send() takes. Tells a server that nobody reaches from one that
   // got the request and broke. Errors as above.
   [[nodiscard]] Task<Result<void>> reach(std::string base_url, Deadline deadline);
 
  private:
+  friend class Incoming;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <charconv>
+#include <limits>
 #include <list>
 
 #include "aio/dial.h"
@@ -22,16 +23,21 @@ struct Kept {
   Time until;
 };
 
+// One request and its answer, as far as it has come.
 struct Exchange {
-  Result<Response> response;
+  Exchange(std::unique_ptr<Stream> s, Parser p) : stream(std::move(s)), parser(std::move(p)) {}
+  std::unique_ptr<Stream> stream;
+  Parser parser;
+  // A failed write is not the end yet: a server that refuses a body early has sent its reason before it closed.
+  Result<void> sent = {};
   bool untouched = true;  // not one byte of an answer came
-  bool reusable = false;
+  bool reusable = false;  // the answer is whole, and another may follow
 };
 
 // How long the server says it keeps the connection, a second less for what is on its way.
-Duration keep_time(const Response& response, Duration longest) {
+Duration keep_time(const HeaderList& headers, Duration longest) {
   constexpr std::string_view key = "timeout=";
-  for (const std::string& item : field_items(header(response.headers, "Keep-Alive").value_or(""))) {
+  for (const std::string& item : field_items(header(headers, "Keep-Alive").value_or(""))) {
     std::uint32_t seconds = 0;
     if (item.starts_with(key) &&
         std::from_chars(item.data() + key.size(), item.data() + item.size(), seconds).ec == std::errc()) {
@@ -41,39 +47,27 @@ Duration keep_time(const Response& response, Duration longest) {
   return longest;
 }
 
-// Writes the request and reads the answer. A failed write is not the end yet: a server that refuses a body early has
-// sent its reason before it closed.
-Task<Exchange> run_exchange(Stream& stream, std::string_view bytes, Parser parser, Deadline deadline) {
-  Exchange out{.response = Error{Code::retry, "closed without an answer"}};
-  const Result<void> sent = co_await stream.write_all(bytes, deadline);
+// Reads once. An Error is the end of the connection.
+Task<Result<void>> advance(Exchange& exchange, Deadline deadline) {
   std::array<char, 16384> buffer;
-  while (!parser.done()) {
-    const Result<std::size_t> n = co_await stream.read_some(buffer, deadline);
-    if (!n || (*n == 0 && !sent)) {
-      out.response = sent ? n.error() : sent.error();
-      co_return out;
-    }
-    out.untouched = out.untouched && *n == 0;
-    if (*n == 0) {
-      if (out.untouched) {
-        co_return out;
-      }
-      if (const std::optional<Refusal> cut = parser.finish()) {
-        out.response = Error{Code::retry, "the answer was cut off"};
-        co_return out;
-      }
-      break;
-    }
-    const std::expected<std::size_t, Refusal> used = parser.feed(std::string_view(buffer.data(), *n));
-    if (!used) {
-      out.response = Error{Code::invalid, "not an answer in HTTP/1.1: " + used.error().what};
-      co_return out;
-    }
-    // Bytes after the answer belong to nothing that was asked.
-    out.reusable = parser.done() && parser.keep_alive() && sent && *used == *n;
+  const Result<std::size_t> n = co_await exchange.stream->read_some(buffer, deadline);
+  if (!n || (*n == 0 && !exchange.sent)) {
+    co_return exchange.sent ? n.error() : exchange.sent.error();
   }
-  out.response = parser.take_response();
-  co_return out;
+  exchange.untouched = exchange.untouched && *n == 0;
+  if (exchange.untouched) {
+    co_return Error{Code::retry, "closed without an answer"};
+  }
+  if (*n == 0) {
+    co_return exchange.parser.finish() ? Result<void>(Error{Code::retry, "the answer was cut off"}) : Result<void>{};
+  }
+  const std::expected<std::size_t, Refusal> used = exchange.parser.feed(std::string_view(buffer.data(), *n));
+  if (!used) {
+    co_return Error{Code::invalid, "not an answer in HTTP/1.1: " + used.error().what};
+  }
+  // Bytes after the answer belong to nothing that was asked.
+  exchange.reusable = exchange.parser.done() && exchange.parser.keep_alive() && exchange.sent && *used == *n;
+  co_return Result<void>{};
 }
 
 Result<Url> parse_base(const std::string& text) {
@@ -84,6 +78,14 @@ Result<Url> parse_base(const std::string& text) {
   return url;
 }
 
+// Path without the query, which may hold what is not for logs.
+std::string place(const Url& url, const Request& request) {
+  const std::string path = request.target.substr(0, std::min<std::size_t>(request.target.find('?'), 200));
+  return fmt::format("{} {}{}", request.method, url.base(), path == "/" ? "" : path);
+}
+
+enum class Until { head, end };
+
 }  // namespace
 
 struct Client::Impl {
@@ -93,7 +95,10 @@ struct Client::Impl {
   void keep(const std::string& base, std::unique_ptr<Stream> stream, Duration longest);
   Task<Result<std::unique_ptr<Stream>>> connect(Url url, Deadline deadline);
   Task<Result<std::unique_ptr<Stream>>> dial(Url url, Deadline deadline);
-  Task<Result<Response>> send(Url url, Request request, Deadline deadline);
+  // Sends the request and reads until then, on another connection where the first turns out to be closed.
+  Task<Result<Exchange>> exchange(Url url, Request request, ParseLimits limits, Until until, Deadline deadline);
+  // The connection, after an answer that was read to its end.
+  void give_back(const std::string& base, Exchange& exchange);
 
   Loop& loop;
   Clock& clock;
@@ -158,14 +163,13 @@ Task<Result<std::unique_ptr<Stream>>> Client::Impl::dial(Url url, Deadline deadl
   co_return made;
 }
 
-Task<Result<Response>> Client::Impl::send(Url url, Request request, Deadline deadline) {
+Task<Result<Exchange>> Client::Impl::exchange(Url url, Request request, ParseLimits limits, Until until,
+                                              Deadline deadline) {
   const Result<std::string> bytes = format_request(request, url.host_field());
   if (!bytes) {
     co_return bytes.error();
   }
-  const ParseLimits limits{.body_max = options.body_max};
-  const std::string base = url.base();
-  std::unique_ptr<Stream> stream = take_kept(base);
+  std::unique_ptr<Stream> stream = take_kept(url.base());
   while (true) {
     const bool fresh = stream == nullptr;
     if (fresh) {
@@ -175,20 +179,24 @@ Task<Result<Response>> Client::Impl::send(Url url, Request request, Deadline dea
       }
       stream = std::move(*made);
     }
-    Parser parser = Parser::of_response(limits, request.method);
-    Exchange exchange = co_await run_exchange(*stream, *bytes, std::move(parser), deadline);
+    Exchange exchange(std::move(stream), Parser::of_response(limits, request.method));
+    exchange.sent = co_await exchange.stream->write_all(*bytes, deadline);
+    Result<void> read;
+    while (read && !(until == Until::head ? exchange.parser.head_done() : exchange.parser.done())) {
+      read = co_await advance(exchange, deadline);
+    }
     // The server closed a kept connection while the request was on its way. Sent once more where that can do no harm.
-    const bool again = !fresh && !exchange.response && exchange.untouched && !deadline.passed(clock.now()) &&
+    const bool again = !fresh && !read && exchange.untouched && !deadline.passed(clock.now()) &&
                        (request.method == "GET" || request.method == "HEAD");
-    if (again) {
-      stream.reset();
-      continue;
+    if (!again) {
+      co_return read ? Result<Exchange>(std::move(exchange)) : read.error();
     }
-    if (exchange.reusable) {
-      const Duration longest = keep_time(*exchange.response, options.idle_max);
-      keep(base, std::move(stream), longest);
-    }
-    co_return std::move(exchange.response);
+  }
+}
+
+void Client::Impl::give_back(const std::string& base, Exchange& exchange) {
+  if (exchange.reusable) {
+    keep(base, std::move(exchange.stream), keep_time(exchange.parser.headers(), options.idle_max));
   }
 }
 
@@ -219,14 +227,67 @@ Task<Result<Response>> Client::send(std::string base_url, Request request, Deadl
   if (!url) {
     co_return url.error();
   }
-  // Path without the query, which may hold what is not for logs.
-  const std::string path = request.target.substr(0, std::min<std::size_t>(request.target.find('?'), 200));
-  const std::string where = fmt::format("{} {}{}", request.method, url->base(), path == "/" ? "" : path);
-  Result<Response> response = co_await impl_->send(*url, std::move(request), deadline);
-  if (!response) {
-    co_return response.error().in(where);
+  const std::string where = place(*url, request);
+  const ParseLimits limits{.body_max = impl_->options.body_max};
+  Result<Exchange> exchange = co_await impl_->exchange(*url, std::move(request), limits, Until::end, deadline);
+  if (!exchange) {
+    co_return exchange.error().in(where);
   }
-  co_return response;
+  impl_->give_back(url->base(), *exchange);
+  co_return exchange->parser.take_response();
+}
+
+struct Incoming::Impl {
+  Client::Impl& client;
+  std::string base;
+  std::string where;
+  Exchange exchange;
+  bool over = false;
+};
+
+Incoming::Incoming(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Incoming::~Incoming() = default;
+
+int Incoming::status() const {
+  return impl_->exchange.parser.status();
+}
+
+const HeaderList& Incoming::headers() const {
+  return impl_->exchange.parser.headers();
+}
+
+Task<Result<std::string>> Incoming::next(Deadline deadline) {
+  Exchange& exchange = impl_->exchange;
+  std::string bytes = exchange.parser.take_body();
+  while (bytes.empty() && !impl_->over && !exchange.parser.done()) {
+    const Result<void> read = co_await advance(exchange, deadline);
+    if (!read) {
+      impl_->over = true;
+      exchange.stream.reset();
+      co_return read.error().in(impl_->where);
+    }
+    bytes = exchange.parser.take_body();
+  }
+  if (exchange.parser.done() && !std::exchange(impl_->over, true)) {
+    impl_->client.give_back(impl_->base, exchange);
+  }
+  co_return bytes;
+}
+
+Task<Result<std::unique_ptr<Incoming>>> Client::open(std::string base_url, Request request, Deadline deadline) {
+  const Result<Url> url = parse_base(base_url);
+  if (!url) {
+    co_return url.error();
+  }
+  const std::string where = place(*url, request);
+  const ParseLimits limits{.body_max = std::numeric_limits<std::size_t>::max()};
+  Result<Exchange> exchange = co_await impl_->exchange(*url, std::move(request), limits, Until::head, deadline);
+  if (!exchange) {
+    co_return exchange.error().in(where);
+  }
+  co_return std::unique_ptr<Incoming>(new Incoming(
+      std::unique_ptr<Incoming::Impl>(new Incoming::Impl{*impl_, url->base(), where, std::move(*exchange)})));
 }
 
 }  // namespace sluice::aio::http

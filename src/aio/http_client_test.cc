@@ -17,9 +17,32 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
+// The whole answer, taken piece by piece.
+Task<Result<Response>> send_open(Client& client, Request request, Deadline deadline) {
+  const Result<std::unique_ptr<Incoming>> incoming = co_await client.open("http://h", std::move(request), deadline);
+  if (!incoming) {
+    co_return incoming.error();
+  }
+  Response out{.status = (*incoming)->status(), .headers = (*incoming)->headers(), .body = {}};
+  while (true) {
+    const Result<std::string> piece = co_await (*incoming)->next(deadline);
+    if (!piece) {
+      const Result<std::string> after = co_await (*incoming)->next(deadline);
+      EXPECT_EQ(after.value_or("?"), "") << "there is no more after an error";
+      co_return piece.error();
+    }
+    if (piece->empty()) {
+      co_return out;
+    }
+    out.body += *piece;
+  }
+}
+
+enum class Way { whole, pieces };
+
 // A client and a server joined in memory, one request, under every fault.
 struct Joined {
-  explicit Joined(Faults& f, bool server_side) : faults(f), faulty_server(server_side) {}
+  explicit Joined(Faults& f, bool server_side, Way w) : faults(f), faulty_server(server_side), way(w) {}
 
   Task<Result<std::unique_ptr<Stream>>> dial(Deadline deadline) {
     Result<void> step = co_await connect_step(faults, clock, deadline);
@@ -42,7 +65,10 @@ struct Joined {
       for (int i = 0; i < 2; ++i) {
         const Time start = clock.now();
         Request copy = request;
-        const Result<Response> response = co_await client.send("http://h", std::move(copy), clock.in(10s));
+        const Deadline soon = clock.in(10s);
+        Task<Result<Response>> asking = way == Way::whole ? client.send("http://h", std::move(copy), soon)
+                                                          : send_open(client, std::move(copy), soon);
+        const Result<Response> response = co_await std::move(asking);
         EXPECT_LE(clock.now() - start, 10s);
         if (response) {
           EXPECT_EQ(response->status, 201);
@@ -62,6 +88,7 @@ struct Joined {
 
   Faults& faults;
   bool faulty_server;
+  Way way;
   Loop loop;
   VirtualClock clock{loop};
   Server server{loop, clock, [this](Request r) { return handle(std::move(r)); }, {}};
@@ -73,23 +100,28 @@ struct Joined {
   int answered = 0;
 };
 
+void under_every_fault(Way way, const Request& request, bool server_side) {
+  const std::size_t steps = for_each_failure([&](Faults& faults) {
+    SCOPED_TRACE(
+        fmt::format("{} {} {}", request.method, server_side ? "server" : "client", fault_word(faults.fault())));
+    Joined joined(faults, server_side, way);
+    joined.run(request);
+    for (const std::string& seen : joined.seen) {
+      EXPECT_TRUE(seen == request.method + request.target + request.body) << "half a request was handled";
+    }
+    // A POST is never sent twice by itself.
+    EXPECT_LE(joined.seen.size(), request.method == "POST" ? 2U : 3U);
+    EXPECT_GE(joined.answered, faults.fault() == Fault::none || faults.fault() == Fault::one_byte ? 2 : 1);
+  });
+  EXPECT_GE(steps, 5U);
+}
+
 TEST(HttpExchange, IsRightOrAnErrorWhateverStepFails) {
   const std::string body(30'000, 'b');  // several reads, and in memory several waits to write
-  for (const Request& request : {Request{.target = "/x"}, Request{.method = "POST", .target = "/x", .body = body}}) {
+  for (const Way way : {Way::whole, Way::pieces}) {
     for (const bool server_side : {false, true}) {
-      const std::size_t steps = for_each_failure([&](Faults& faults) {
-        SCOPED_TRACE(
-            fmt::format("{} {} {}", request.method, server_side ? "server" : "client", fault_word(faults.fault())));
-        Joined joined(faults, server_side);
-        joined.run(request);
-        for (const std::string& seen : joined.seen) {
-          EXPECT_TRUE(seen == request.method + request.target + request.body) << "half a request was handled";
-        }
-        // A POST is never sent twice by itself.
-        EXPECT_LE(joined.seen.size(), request.method == "POST" ? 2U : 3U);
-        EXPECT_GE(joined.answered, faults.fault() == Fault::none || faults.fault() == Fault::one_byte ? 2 : 1);
-      });
-      EXPECT_GE(steps, 5U);
+      under_every_fault(way, Request{.target = "/x"}, server_side);
+      under_every_fault(way, Request{.method = "POST", .target = "/x", .body = body}, server_side);
     }
   }
 }
@@ -182,6 +214,40 @@ class ClientTest : public testing::Test {
   std::size_t dials_ = 0;
   std::unique_ptr<Client> client_;
 };
+
+TEST_F(ClientTest, GivesWhatComesAsItComes) {
+  script_ = {{"HTTP/1.1 200 OK\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"}};
+  run([&](Client& client) -> Task<void> {
+    const Result<std::unique_ptr<Incoming>> watch = co_await client.open("http://h", Request{}, clock_.in(1s));
+    EXPECT_EQ((*watch)->status(), 200);
+    EXPECT_EQ(header((*watch)->headers(), "a"), "b");
+    const Result<std::string> some = co_await (*watch)->next(clock_.in(1s));
+    EXPECT_EQ(*some, "ab");
+    const Result<std::string> cut = co_await (*watch)->next(clock_.in(1s));
+    EXPECT_THAT(cut.error().what, testing::StartsWith("GET http://h:80: "));
+  });
+}
+
+TEST_F(ClientTest, UsesAConnectionAgainAfterABodyThatWasReadToItsEndAlone) {
+  const std::string whole = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n";
+  for (const bool to_the_end : {true, false}) {
+    script_ = {{whole, ok}, {ok}};
+    dials_ = 0;
+    run([&](Client& client) -> Task<void> {
+      std::string all;
+      const Result<std::unique_ptr<Incoming>> incoming = co_await client.open("http://h", Request{}, clock_.in(1s));
+      for (bool more = to_the_end; more;) {
+        const Result<std::string> some = co_await (*incoming)->next(clock_.in(1s));
+        more = some && !some->empty();
+        all += some.value_or("an error");
+      }
+      EXPECT_EQ(all, to_the_end ? "ab" : "");
+      const Result<Response> second = co_await client.send("http://h", Request{}, clock_.in(1s));
+      EXPECT_TRUE(second) << second.error().what;
+    });
+    EXPECT_EQ(dials_, to_the_end ? 1U : 2U);
+  }
+}
 
 TEST_F(ClientTest, KeepsAConnectionForTheNextRequestAndNotForEver) {
   script_ = {{ok, ok, ok}};

@@ -50,6 +50,12 @@ class Parser {
   // The client waits for "100 Continue" before it sends the body. Only meaningful once the head is done.
   [[nodiscard]] bool expects_continue() const { return expects_continue_; }
 
+  // What has come of the body, once: `body_max` is then about what lies here, not about all of it.
+  [[nodiscard]] std::string take_body() { return std::exchange(body_, {}); }
+  // Requires: head_done().
+  [[nodiscard]] int status() const { return status_; }
+  [[nodiscard]] const HeaderList& headers() const { return headers_; }
+
   // Requires: done().
   [[nodiscard]] Request take_request();
   [[nodiscard]] Response take_response();
