@@ -51,7 +51,7 @@ struct ClientOptions {
   Dial dial = {};  // empty: by name, address or path of a socket
 };
 
-// An answer whose body is taken as it comes: a list too large to keep, a watch that never ends. Gone before its Client.
+// An answer whose body is taken as it comes: a list too large to keep, a watch that never ends. May outlive its Client.
 class Incoming {
  public:
   ~Incoming();  // before its end this closes the connection
@@ -89,7 +89,7 @@ class Client {
  private:
   friend class Incoming;
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;
 };
 
 // Chosen so that neither slow nor greedy clients keep others from being answered.

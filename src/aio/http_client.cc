@@ -201,7 +201,7 @@ void Client::Impl::give_back(const std::string& base, Exchange& exchange) {
 }
 
 Client::Client(Loop& loop, Clock& clock, ClientOptions options)
-    : impl_(std::make_unique<Impl>(loop, clock, std::move(options))) {}
+    : impl_(std::make_shared<Impl>(loop, clock, std::move(options))) {}
 
 Client::~Client() = default;
 
@@ -238,7 +238,7 @@ Task<Result<Response>> Client::send(std::string base_url, Request request, Deadl
 }
 
 struct Incoming::Impl {
-  Client::Impl& client;
+  std::shared_ptr<Client::Impl> client;
   std::string base;
   std::string where;
   Exchange exchange;
@@ -270,7 +270,7 @@ Task<Result<std::string>> Incoming::next(Deadline deadline) {
     bytes = exchange.parser.take_body();
   }
   if (exchange.parser.done() && !std::exchange(impl_->over, true)) {
-    impl_->client.give_back(impl_->base, exchange);
+    impl_->client->give_back(impl_->base, exchange);
   }
   co_return bytes;
 }
@@ -287,7 +287,7 @@ Task<Result<std::unique_ptr<Incoming>>> Client::open(std::string base_url, Reque
     co_return exchange.error().in(where);
   }
   co_return std::unique_ptr<Incoming>(new Incoming(
-      std::unique_ptr<Incoming::Impl>(new Incoming::Impl{*impl_, url->base(), where, std::move(*exchange)})));
+      std::unique_ptr<Incoming::Impl>(new Incoming::Impl{impl_, url->base(), where, std::move(*exchange)})));
 }
 
 }  // namespace sluice::aio::http

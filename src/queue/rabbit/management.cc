@@ -8,6 +8,7 @@
 #include <map>
 #include <utility>
 
+#include "aio/base64.h"
 #include "aio/event.h"
 #include "aio/url.h"
 #include "base/check.h"
@@ -30,21 +31,6 @@ constexpr std::size_t singles_max = 50;  // queues that are asked for one by one
 constexpr std::int64_t page_size = 500;  // the most that RabbitMQ takes
 constexpr std::int64_t pages_max = 100;
 constexpr std::size_t body_max = 8U << 20U;  // chosen: metrics of 28,000 queues; a page has 0.2 MB
-
-std::string base64(std::string_view text) {
-  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); i += 3) {
-    std::uint32_t bits = 0;
-    for (std::size_t k = 0; k < 3; ++k) {
-      bits = bits << 8U | (i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0U);
-    }
-    for (std::size_t k = 0; k < 4; ++k) {
-      out += k <= text.size() - i ? digits[bits >> (18 - 6 * k) & 63U] : '=';
-    }
-  }
-  return out;
-}
 
 // RabbitMQ answers 401 for a wrong password, a missing tag and a virtual host that is closed to the user. Its own words
 // are compared, never passed on.
@@ -184,7 +170,7 @@ aio::Task<Result<std::string>> Management::State::get(std::string target, aio::D
           .in(at(target));
     }
     user = login->user;
-    request.headers.emplace_back("Authorization", "Basic " + base64(login->user + ":" + login->password));
+    request.headers.emplace_back("Authorization", "Basic " + aio::to_base64(login->user + ":" + login->password));
   }
   if (!client) {
     const Result<aio::TlsOptions> tls = options.tls();
