@@ -111,7 +111,7 @@ Result<std::string> pem(const Entry& entry, const std::string& key, const ReadFi
     Result<std::string> decoded = data ? aio::from_base64(*data) : data;
     return decoded || !data ? decoded : wrong(entry.file, key + "-data is not base64");
   }
-  const Result<std::string> path = text(entry, key.c_str());
+  Result<std::string> path = text(entry, key.c_str());
   if (!path || path->empty()) {
     return path;
   }

@@ -128,7 +128,7 @@ aio::Task<Result<Credential>> Identity::run_plugin(aio::Deadline deadline) {
   aio::SpawnOptions options{.argv = plugin.argv, .environment = environment_};
   for (const auto& [name, value] : plugin.environment) {
     std::erase_if(options.environment, [&](const std::string& v) { return v.starts_with(name + "="); });
-    options.environment.push_back(name + "=" + value);
+    options.environment.push_back(fmt::format("{}={}", name, value));
   }
   options.environment.push_back("KUBERNETES_EXEC_INFO=" + exec_info());
   Result<aio::Pipe> pipe = aio::make_pipe();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kube/splitter.h"
 
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -42,7 +43,8 @@ TEST(ListSplitter, CutsTheItemsOutWhateverTheOrderOfTheKeysAndThePiecesThatCome)
   const std::string a = R"({"kind":"Job","n":[1,{"x":2}],"s":"]}{\"\\"})";
   const std::string b = "{}";
   for (const std::size_t step : {1U, 2U, 7U, 1000U}) {
-    Read read = read_list("{\"kind\":\"JobList\", \"items\" : [ " + a + " ,\n" + b + "],\"metadata\":{}}\n", step);
+    Read read =
+        read_list(fmt::format("{{\"kind\":\"JobList\", \"items\" : [ {} ,\n{}],\"metadata\":{{}}}}\n", a, b), step);
     EXPECT_THAT(read.items, ElementsAre(a, b));
     EXPECT_EQ(read.rest, "{\"kind\":\"JobList\", \"items\" : [],\"metadata\":{}}");
     read = read_list(R"({"metadata":{"items":[1,2],"continue":"items"},"items":[]})", step);
