@@ -161,14 +161,14 @@ def _(box):
                        f"at work again after {usual:.1f} s (median), {max(took):.1f} s at most")
 
 
-def wait_done(box, word, timeout=60):
-    """Until one more message of this kind ends."""
+def wait_done(box, word):
+    """Until one more message of this kind ends. How long that took is judged by the bound of the row."""
 
     def count():
         return box.read("ended.txt").count(f"{word}-") if box.path("ended.txt").exists() else 0
 
     before = count()
-    wait_until(lambda: count() > before, what=f"a {word} message to be done", timeout=timeout)
+    wait_until(lambda: count() > before, what=f"a {word} message to be done", timeout=scaled(60, 300))
 
 
 @row("F24")
