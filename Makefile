@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-faults
+.PHONY: help demo build image test test-faults e2e
 .PHONY: check check-tsan check-tidy check-seeds check-fuzz bench soak seeds fuzz fmt tidy clean
 
 JOBS ?= $(shell nproc)
@@ -39,11 +39,26 @@ build: ## the static release binary, at build/release/sluice
 	@$(call configure,release)
 	@ninja -C build/release -j $(JOBS) sluice
 
+# Of the commit alone, so that who builds it again from that gets the same bytes.
+image: build ## the container image, put together without a container engine, at build/image/sluice-VERSION.tar
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} python3 tools/image.py \
+	  --revision "$$(git rev-parse --short=12 HEAD 2>/dev/null)" $(ARGS)
+
 test: ## builds with ASan and UBSan, runs unit and integration tests, sums them up
 	@tools/setup test
 	@$(call configure,dev)
 	@ninja -C build/dev -j $(JOBS)
 	@$(call ctest,test,dev)
+
+e2e: ## a real Kubernetes cluster: built (8 min the first time), started, tested; needs root and Go 1.26
+	@tools/setup e2e
+	@tests/e2e/cluster/kube/build.sh
+	@files=$$(gofmt -l tests/e2e); test -z "$$files" || { echo "not formatted, make fmt does it: $$files"; exit 1; }
+	@rm -rf $(RESULTS)/e2e && mkdir -p $(RESULTS)/e2e && status=0; \
+	for script in tests/e2e/*_test.py; do \
+	  echo "$$script"; SLUICE_RESULTS=$(RESULTS)/e2e python3 $$script || status=1; \
+	done; \
+	python3 tools/summary.py $(RESULTS)/e2e || status=1; exit $$status
 
 # `make -k check` goes on to the next part when one fails, and still ends in failure.
 check: check-tsan check-tidy check-seeds check-fuzz ## the slower checks: ThreadSanitizer, lints, seeds, fuzzers
@@ -95,6 +110,7 @@ test-faults: build ## every row of the fault table in full, on the release binar
 fmt: ## formats every source file in place
 	@tools/setup test
 	@python3 tools/format.py
+	@! command -v gofmt >/dev/null || gofmt -w tests/e2e
 
 tidy: ## the house rules on everything, clang-tidy on what differs from the main branch
 	@tools/setup test

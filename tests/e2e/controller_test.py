@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sluice controller` before a real control plane: one Job a worker, one after another, and none is ever touched."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from e2e import ON_KWOK, ROOT, equal, main, test, wait_until
+
+BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/sluice"))
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+# TODO(later): the generated one, once it is there. The controller judges a spec again in any case.
+ANY_POOL = {"metadata": {"name": "workerpools.sluice.dev"}, "spec": {
+    "group": "sluice.dev", "scope": "Namespaced",
+    "names": {"kind": "WorkerPool", "plural": "workerpools", "singular": "workerpool", "shortNames": ["wp"]},
+    "versions": [{"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}},
+                  "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}
+
+
+class Rig:
+    """A queue with messages, and controllers of one namespace."""
+
+    def __init__(self, k8s, messages):
+        self.k8s, self._stack = k8s, contextlib.ExitStack()
+        if not any(one["metadata"]["name"] == "workerpools.sluice.dev" for one in k8s.api.list(CRD)):
+            k8s.api.post(CRD, ANY_POOL)
+        wait_until(lambda: k8s.api.condition(f"{CRD}/workerpools.sluice.dev", "Established") == "True", 20, "the CRD")
+        self.folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        broker = self._start([sys.executable, ROOT / "tests/tools/rabbitmq.py"], stdout=subprocess.PIPE, text=True)
+        self.url = broker.stdout.readline().split()[1]
+        self.queue = {"rabbitmq": {"url": self.url, "queue": "orders", "declare": {"type": "classic"}}}
+        subprocess.run(k8s.cluster.command([BIN, "publish", "--queue", json.dumps({"queue": self.queue}), "--declare",
+                                            "--lines", "-"]), input="line\n" * messages, text=True, check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, failure, *_):
+        for log in self.folder.glob("*.log") if failure else ():
+            print(f"--- {log.name}\n{log.read_text()[-3000:]}")
+        self._stack.close()
+
+    def _start(self, argv, **options):
+        process = subprocess.Popen(self.k8s.cluster.command([str(word) for word in argv]), **options)
+
+        def end():
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+            process.wait()
+
+        self._stack.callback(end)
+        return process
+
+    def controller(self, port):
+        log = self.folder / f"controller-{port}.log"
+        with open(log, "ab") as out:
+            return self._start([BIN, "controller", "--kubeconfig", self.k8s.cluster.kubeconfig,
+                                "--namespace", self.k8s.name, "--lease-namespace", self.k8s.name,
+                                "--listen", f"127.0.0.1:{port}",
+                                "--journal", self.folder / f"journal-{port}.jsonl"], stdout=out, stderr=out)
+
+    def pool(self, most, policy, group):
+        spec = {**ON_KWOK, "nodeSelector": {"sluice.test/pool": group}, "containers": [
+            {"name": "it", "image": "none:1", "resources": {"requests": {"cpu": "1"}}}]}
+        self.k8s.create("workerpools", {"apiVersion": "sluice.dev/v1alpha1", "kind": "WorkerPool",
+                                        "metadata": {"name": "orders"}, "spec": {
+                                            "queue": self.queue, "policy": policy, "workers": {
+                                                "max": most, "claim": "readiness",
+                                                "job": {"template": {"spec": {"template": {"spec": spec}}}}}}})
+
+    def jobs(self):
+        return sorted(one["metadata"]["name"] for one in self.k8s.list("jobs"))
+
+    def status(self):
+        return self.k8s.get("workerpools", "orders").get("status", {})
+
+    def holder(self):
+        lease = self.k8s.get("leases", "sluice")
+        return lease["spec"].get("holderIdentity") if lease else None
+
+    def unscheduled(self):
+        return [pod["metadata"]["name"] for pod in self.k8s.list("pods") if not pod["spec"].get("nodeName")]
+
+
+@test("workers come one by one, and none is made while one waits for a place; a pool that goes leaves them be")
+def _(k8s):
+    k8s.cluster.nodes("three", 1, cpu="3")
+    with Rig(k8s, 20) as rig:
+        rig.controller(7171)
+        rig.pool(5, {"threshold": {"messages": 2, "every": "1s"}}, "three")
+        k8s.wait("a worker without a place", rig.unscheduled)
+        k8s.wait("its status", lambda: rig.status().get("workers") == 4, 60)
+        equal(rig.jobs(), [f"orders-w{slot}" for slot in range(4)], "the Jobs")
+        equal(len(rig.unscheduled()), 1, "workers without a place")
+        equal(rig.status()["state"], "hold", "the state")
+        uids = sorted(one["metadata"]["uid"] for one in k8s.list("jobs"))
+        k8s.delete("workerpools", "orders")
+        rig.pool(4, {"backlogPerWorker": {"messages": 1, "every": "1s"}}, "three")
+        k8s.wait("the new pool's status", lambda: rig.status().get("workers") == 4, 60)
+        equal(sorted(one["metadata"]["uid"] for one in k8s.list("jobs")), uids, "the Jobs, as they were")
+    writes = [(event["verb"], event["objectRef"]["resource"]) for event in k8s.cluster.audit()
+              if event.get("objectRef", {}).get("namespace") == k8s.name and "sluice" in event.get("userAgent", "")
+              and event["verb"] not in ("get", "list", "watch")]
+    touched = [write for write in writes if write[0] != "create" and write[1] in ("jobs", "pods")]
+    equal(touched, [], "what was done to Jobs and pods beside making them")
+
+
+@test("a controller that is killed is followed by the other, and one that ends in order at once")
+def _(k8s):
+    k8s.cluster.nodes("many", 1, cpu="32")
+    with Rig(k8s, 6) as rig:
+        first, second = rig.controller(7171), None
+        rig.pool(6, {"backlogPerWorker": {"messages": 1, "every": "1s"}}, "many")
+        k8s.wait("six workers", lambda: len(rig.jobs()) == 6)
+        leader = k8s.wait("a leader", rig.holder)
+        second = rig.controller(7172)
+        uids = sorted(one["metadata"]["uid"] for one in k8s.list("jobs"))
+        begun = time.monotonic()
+        first.kill()
+        k8s.wait("another leader", lambda: rig.holder() not in (leader, ""), 40)
+        took = time.monotonic() - begun
+        assert took <= 20, f"followed after {took:.1f} s; at most 20 s are allowed"
+        leader, third = rig.holder(), rig.controller(7171)
+        begun = time.monotonic()
+        second.send_signal(signal.SIGTERM)
+        k8s.wait("the third leader", lambda: rig.holder() not in (leader, ""), 20)
+        took = time.monotonic() - begun
+        assert took <= 3 and third.poll() is None, f"followed after {took:.1f} s; at most 3 s are allowed"
+        equal(sorted(one["metadata"]["uid"] for one in k8s.list("jobs")), uids, "the Jobs, as they were")
+
+
+main()
