@@ -208,7 +208,7 @@ class Rig:
         if self.box.path("hold").exists():
             self.go_on()
         self.box.sluice("work", "--queue", self.queue(), "--exec", "./handle", "--idle-exit", "500ms",
-                        "--concurrency", 4, exit=0, timeout=120)
+                        "--concurrency", 4, exit=0, timeout=scaled(120, 600))
 
     def end(self, dead=None):
         """The last word of a row: nothing is left to do, and then the accounts must be right."""
@@ -258,6 +258,49 @@ class Answering:
         self._thread.join(timeout)
         self._stop.set()
         return self.at
+
+
+class Serving:
+    """Notes when a broker that was killed serves again: a bare client sees the rig's queues, and gets back what it
+    publishes to a queue of its own of each type. RabbitMQ opens its port before that."""
+
+    TYPES = ("quorum", "classic")
+
+    def __init__(self, broker, names):
+        self._port, self._names, self._at = broker.amqp_port, names, None
+        with amqp_script.Publisher(self._port) as client:
+            for kind in self.TYPES:
+                client.declare(f"bare-{kind}", kind)
+        # RabbitMQ 3.10: a quorum queue whose node is killed within seconds of its declare never serves again.
+        broker.stop()
+        broker.start()
+
+    def begin(self):
+        """After the kill."""
+        self._at = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        begun = time.monotonic()
+        while time.monotonic() - begun < 300:
+            try:
+                # A quorum queue that elects its leader may leave a publish without an answer for ever.
+                with amqp_script.Publisher(self._port, patience=1) as client:
+                    for name in self._names:
+                        client.ready(name)
+                    for kind in self.TYPES:  # persistent
+                        client.publish(f"bare-{kind}", b"x", flags=0x1000, properties=b"\2")
+                        client.get(f"bare-{kind}")
+                self._at = time.monotonic()
+                return
+            except (OSError, AssertionError, amqp_script.Gone):
+                time.sleep(0.02)
+
+    def wait(self):
+        self._thread.join()
+        assert self._at, "a bare client was not served within 300 s"
+        return self._at
 
 
 def calm(connects, seconds, clients=1):

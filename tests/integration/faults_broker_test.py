@@ -15,7 +15,7 @@ from lib import BIN, contains, equal, free_port, main, scaled, wait_until
 from dnsserver import DnsServer
 from far_away import FarAway
 from faultproxy import FaultProxy
-from faults import Answering, Rig, calm, heartbeat, row, seconds_since
+from faults import Answering, Rig, Serving, calm, heartbeat, row, seconds_since
 
 
 class Feed:
@@ -140,16 +140,25 @@ def _(box):
     rigs = [Rig(box, type=kind, more={"deadLetter": {"after": 5 + cycles}}) for kind in ("quorum", "classic")]
     rigs[1].check = rigs[0].check
     broker = box.broker
+    serving = Serving(broker, [rig.name for rig in rigs])
     workers = [rig.work("--concurrency", 2) for rig in rigs for _ in range(2)]
     feeds = [Feed(rig, rig.type) for rig in rigs]
-    took = []
+    took, opened = [], []
     for _ in range(cycles):
         for rig in rigs:
             wait_done(rig.box, rig.type)
-        back = restart(broker, broker.kill)
+
+        def kill():
+            broker.kill()
+            serving.begin()
+
+        port = restart(broker, kill)
         for rig in rigs:
             wait_done(rig.box, rig.type)
-        took.append(seconds_since(back))
+        done = time.monotonic()
+        # Behind a bare client that dials fifty times a second; it may even be the later one.
+        took.append(max(0, done - serving.wait()))
+        opened.append(done - port)
     for feed in feeds:
         feed.finish(outages=cycles)
     for worker in workers:
@@ -158,7 +167,8 @@ def _(box):
     rigs[0].end()
     published, usual = sum(feed.lines for feed in feeds), statistics.median(took)
     return max(took), (f"{cycles} kills, {published} messages on a quorum and a durable classic queue, none lost; "
-                       f"at work again after {usual:.1f} s (median), {max(took):.1f} s at most")
+                       f"at work again {usual:.1f} s (median), {max(took):.1f} s (at most) after a bare client was "
+                       f"served, {statistics.median(opened):.1f} s and {max(opened):.1f} s after the port was open")
 
 
 def wait_done(box, word):

@@ -87,7 +87,7 @@ def _(box):
     try:
         box.sluice("publish", "--queue", "q.db", "--lines", "jobs.txt", exit=0, timeout=300)
         worked = box.sluice("work", "--queue", "q.db", "--http", f"http://127.0.0.1:{server.server_address[1]}/jobs",
-                            "--concurrency", 8, "--idle-exit", "500ms", "-o", "json", exit=0, timeout=scaled(120, 600))
+                            "--concurrency", 8, "--idle-exit", "3s", "-o", "json", exit=0, timeout=scaled(120, 600))
     finally:
         server.shutdown()
         server.server_close()

@@ -239,8 +239,8 @@ class ScriptedBroker:
 class Publisher:
     """One channel of a real broker, with confirms."""
 
-    def __init__(self, port, user="guest", password="guest"):
-        self._stream = socket.create_connection(("127.0.0.1", port), timeout=60)
+    def __init__(self, port, user="guest", password="guest", patience=60):
+        self._stream = socket.create_connection(("127.0.0.1", port), timeout=patience)
         self._link = Connection(self._stream, self)
         self.heard = []
         self._link.send(HELLO)
@@ -256,6 +256,13 @@ class Publisher:
 
     def __exit__(self, *_):
         self._stream.close()
+
+    def declare(self, queue, kind):
+        """A durable queue of that type."""
+        arguments = table(field("x-queue-type", "S", long(kind)))
+        _, number, _ = self._call(method(1, DECLARE, b"\0\0" + short(queue) + b"\2" + arguments))
+        if number != DECLARE_OK:
+            raise AssertionError(f"the broker answered a declare of {queue} with {number}")
 
     def publish(self, queue, data, flags=0, properties=b""):
         """Returns once it is confirmed. `flags` and `properties` as in the header frame (section 4.2.6.1)."""
