@@ -17,7 +17,9 @@ from tidy_rules import CALLS, INCLUDES, STRINGS
 
 CODE = {".cc", ".h"}
 SCRIPTS = {".py", ".sh", ".cmake"}
-SCRIPT_NAMES = {"CMakeLists.txt", "Makefile", "tools/setup", ".ci/run"}
+GO = {".go"}  # of the test cluster; its tabs are gofmt's
+SCRIPT_NAMES = {"CMakeLists.txt", "Makefile", "tools/setup", ".ci/run", "bin/demo-down", "bin/demo-publish",
+                "bin/demo-up", "bin/demo-watch", "deploy/Dockerfile"}
 LINES_MAX = 450
 COLUMNS_MAX = 120
 
@@ -76,7 +78,7 @@ class Tidy:
             text = raw.decode(errors="replace")
             lines = text.split("\n")
             self.check_strings(path, lines)
-            if path.suffix in CODE or path.suffix in SCRIPTS or str(path) in SCRIPT_NAMES:
+            if path.suffix in CODE | GO | SCRIPTS or str(path) in SCRIPT_NAMES:
                 self.check_licence(path, lines)
                 self.check_sizes(path, lines)
             if path.suffix in CODE:
@@ -220,7 +222,7 @@ class Tidy:
             self.say(path, 1, "once", "no #pragma once", "add it")
 
     def check_licence(self, path, lines):
-        mark = ("// " if path.suffix in CODE else "# ") + "SPDX-License-Identifier: Apache-2.0"
+        mark = ("// " if path.suffix in CODE | GO else "# ") + "SPDX-License-Identifier: Apache-2.0"
         first = lines[1] if lines[0].startswith("#!") and len(lines) > 1 else lines[0]
         if first != mark:
             self.say(path, 1, "licence", "no licence line", f"begin with `{mark}`")

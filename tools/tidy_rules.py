@@ -38,7 +38,7 @@ CALLS = [
          ["co_spawn(ex, run(), detached);"]),
     Rule("thread",
          r"\bstd\s*::\s*(?:jthread|thread)\b(?!\s*::)|\bpthread_create\s*\(|\bstd\s*::\s*async\b",
-         ["aio", "queue/local", "worker/function_handler.cc", "test", "tests", "bench"],
+         ["aio", "queue/local", "kube/lease_keeper.cc", "worker/function_handler.cc", "test", "tests", "bench"],
          "stay on the one thread, or own it in one class behind a bounded channel",
          ["std::thread t(run);", "std::jthread t(run);", "auto f = std::async(run);"]),
     Rule("asio", r"\b(?:boost\s*::\s*)?(?:asio|beast)\s*::", ["aio"], "use aio's names: only src/aio spells them",
@@ -75,7 +75,8 @@ STRINGS = [
          ["// see /wo" "rk/x", "f(\"/ro" "ot/x\");", "# ../sha" "red/traces"]),
     Rule("host",
          r"\b(?:docker|gcr|ghcr|quay|k8s\.gcr)\.io\b|\bregistry\.(?:k8s\.io|npmjs\.org|hub)\b"
-         r"|\b(?:deb|security|snapshot)\.debian\.org\b|\b(?:pypi|pythonhosted|golang)\.org\b|\bcrates\.io\b", [],
+         r"|\b(?:deb|security|snapshot)\.debian\.org\b|\b(?:pypi|pythonhosted|golang)\.org\b(?!/x/)|\bcrates\.io\b",
+         ["tests/e2e/cluster/kube/go.mod", "tests/e2e/cluster/kube/go.sum"],  # modules that are called so
          "the host of a registry: leave it to whoever installs",
          ["// from gh" "cr.io", "// deb.deb" "ian.org", "// py" "pi.org"]),
     Rule("note", r"\bFIX[M]E\b|\bXX[X]\b|\bTOD[O]\b(?!\(later\): \S)", [], "do it now, or write TOD" "O(later): why",

@@ -152,7 +152,8 @@ class Layers(Tree):
 class Text(Tree):
     def test_a_missing_licence_line_is_found_in_each_kind_of_source(self):
         for name, text in (("src/base/x.cc", "int x;\n"), ("src/base/x.h", "#pragma once\n"), ("tools/x.py", "x = 1\n"),
-                           ("cmake/x.cmake", "set(x)\n"), ("Makefile", "all:\n"), ("tools/setup", "#!/bin/sh\necho\n")):
+                           ("cmake/x.cmake", "set(x)\n"), ("tests/x.go", "package x\n"), ("Makefile", "all:\n"),
+                           ("tools/setup", "#!/bin/sh\necho\n")):
             with self.subTest(name=name):
                 self.write(name, text)
                 self.demand(f"{name}:1", "licence")

@@ -24,6 +24,9 @@ namespace sluice::aio::http {
 
 using HeaderList = std::vector<std::pair<std::string, std::string>>;  // names as written; compared ignoring case
 [[nodiscard]] std::optional<std::string_view> header(const HeaderList& headers, std::string_view name);
+// Retry-After in seconds, as they are written. Its other form, a date, is not taken: the two clocks would have to
+// agree.
+[[nodiscard]] std::optional<std::chrono::seconds> retry_after(const HeaderList& headers);
 
 struct Request {
   std::string method = "GET";

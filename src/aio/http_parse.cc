@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "base/check.h"
+#include "base/number.h"
 
 namespace sluice::aio::http {
 namespace {
@@ -61,6 +62,13 @@ std::optional<std::string_view> header(const HeaderList& headers, std::string_vi
     }
   }
   return std::nullopt;
+}
+
+std::optional<std::chrono::seconds> retry_after(const HeaderList& headers) {
+  // Chosen: a year; more is no time, and would not fit into nanoseconds in the end.
+  constexpr std::int64_t most_s = std::int64_t{365} * 24 * 3600;
+  const std::optional<std::int64_t> seconds = parse_number<std::int64_t>(header(headers, "Retry-After").value_or(""));
+  return seconds && *seconds >= 0 ? std::optional(std::chrono::seconds{std::min(*seconds, most_s)}) : std::nullopt;
 }
 
 bool is_token(std::string_view text) {

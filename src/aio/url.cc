@@ -165,4 +165,14 @@ std::string Url::host_field() const {
   return port == (scheme == Scheme::https ? 443 : 80) ? name : fmt::format("{}:{}", name, port);
 }
 
+std::string percent_encoded(std::string_view text) {
+  const bool dots = text == "." || text == "..";
+  std::string out;
+  for (const char c : text) {
+    const bool plain = is_letter(c) || is_digit(c) || std::string_view("-_~").contains(c) || (c == '.' && !dots);
+    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
 }  // namespace sluice::aio

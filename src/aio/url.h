@@ -28,4 +28,8 @@ struct Url {
 // than letters, digits, '-', '_' and '.', IPv4 addresses not written as four decimal numbers, port 0.
 [[nodiscard]] Result<Url> parse_url(std::string_view text);
 
+// A name as a part of a path or the value of a parameter: all but unreserved characters (RFC 3986, 2.3) as %XX, so the
+// virtual host "/" is %2F; "." and ".." too, which a path takes away.
+[[nodiscard]] std::string percent_encoded(std::string_view text);
+
 }  // namespace sluice::aio

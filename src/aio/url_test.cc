@@ -80,5 +80,14 @@ TEST(Url, NeverRepeatsACredential) {
   EXPECT_THAT(url.error().what, testing::Not(testing::HasSubstr("hunter2")));
 }
 
+TEST(PercentEncoded, KeepsOnlyWhatNoPathReadsAsItsOwn) {
+  EXPECT_EQ(percent_encoded("/"), "%2F");
+  EXPECT_EQ(percent_encoded("a-b_c.d~9"), "a-b_c.d~9");
+  EXPECT_EQ(percent_encoded("\xC3\xA9 ?&="), "%C3%A9%20%3F%26%3D");
+  EXPECT_EQ(percent_encoded("."), "%2E");
+  EXPECT_EQ(percent_encoded(".."), "%2E%2E");
+  EXPECT_EQ(percent_encoded("..."), "...");
+}
+
 }  // namespace
 }  // namespace sluice::aio

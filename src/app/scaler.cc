@@ -155,7 +155,7 @@ void Scaler::start_control() {
   journal_ = std::make_unique<control::Journal>(*sink_, pool_.pool.id(), pool::to_json(pool_.pool.spec),
                                                 context_.random.hex(8));
   controller_ = std::make_unique<control::Controller>(
-      context_.clock, fleet_->changed(), *source_, *fleet_, *journal_, context_.log, pool_.pool,
+      context_.loop, context_.clock, fleet_->changed(), *source_, *fleet_, *journal_, context_.log, pool_.pool,
       control::ControllerOptions{.dry_run = options_.dry_run, .budget = context_.polls.of(queue_->broker())});
 }
 

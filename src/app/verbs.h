@@ -19,6 +19,7 @@ namespace sluice::app {
 [[nodiscard]] Verb publish_verb();
 [[nodiscard]] Verb work_verb();
 [[nodiscard]] Verb scale_verb();
+[[nodiscard]] Verb controller_verb();
 [[nodiscard]] Verb decide_verb();
 [[nodiscard]] Verb completion_verb();
 [[nodiscard]] Verb man_verb();

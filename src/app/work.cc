@@ -6,8 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 
+#include "aio/fd.h"
 #include "aio/task_group.h"
 #include "app/verbs.h"
 #include "app/wiring.h"
@@ -25,7 +28,16 @@ namespace {
 using namespace std::chrono_literals;
 using fleet::process::HeldSlot;
 
+// Where Kubernetes reads a container's last words: the default of terminationMessagePath.
+constexpr const char* termination_log = "/dev/termination-log";
 constexpr Duration open_timeout = 30s;  // chosen: another process may hold the file for a long commit
+
+// write_file() would put another file in the place of this one, which is a mount.
+Result<void> append_file(const char* path, const std::string& text) {
+  const aio::Fd file(::open(path, O_WRONLY | O_APPEND | O_CLOEXEC));
+  const bool good = file && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  return good ? Result<void>{} : Error{Code::denied, fmt::format("{}: {}", path, std::strerror(errno))};
+}
 
 std::string usage_of_handlers() {
   return "say what does a message: --exec PROGRAM, --http URL or --simulate DURATION";
@@ -175,6 +187,7 @@ class Working final : public worker::Observer {
  private:
   aio::Task<void> obey_signals();
   aio::Task<void> serve();
+  [[nodiscard]] Result<bool> listen();
 
   Context& context_;
   std::optional<HeldSlot> place_;
@@ -189,16 +202,32 @@ class Working final : public worker::Observer {
 // Only now: a socket that answers is how a scaler knows that this worker consumes.
 void Working::ready() {
   context_.log.info("work", "consuming", {{"worker", name_}, {"queue", queue_}});
-  if (!place_) {
-    return;
-  }
-  endpoint_ = std::make_unique<worker::Endpoint>(context_.loop, context_.clock, *runtime_);
-  const Result<void> listening = endpoint_->listen_unix(place_->socket());
+  const Result<bool> listening = listen();
   if (!listening) {
     trouble("no socket, so the scaler will not see this worker as started: " + listening.error().what);
-    return;
+  } else if (*listening) {
+    beside_.spawn(serve());
   }
-  beside_.spawn(serve());
+}
+
+// On the socket of its slot, or on the port that a fleet of pods gave it; false where there is neither.
+Result<bool> Working::listen() {
+  const std::optional<std::string> port = context_.env("SLUICE_WORKER_PORT");
+  if (!place_ && !port) {
+    return false;
+  }
+  endpoint_ = std::make_unique<worker::Endpoint>(context_.loop, context_.clock, *runtime_);
+  if (place_) {
+    const Result<void> listening = endpoint_->listen_unix(place_->socket());
+    return listening ? Result<bool>(true) : listening.error();
+  }
+  const std::optional<std::uint16_t> number = parse_number<std::uint16_t>(*port);
+  if (!number) {
+    return Error{Code::invalid, fmt::format("SLUICE_WORKER_PORT {}: accepted is a port", *port)};
+  }
+  Result<std::uint16_t> listening = endpoint_->listen_tcp("::", *number);  // both families, where there are both
+  listening = listening ? listening : endpoint_->listen_tcp("0.0.0.0", *number);
+  return listening ? Result<bool>(true) : listening.error();
 }
 
 aio::Task<void> Working::serve() {
@@ -241,10 +270,12 @@ void Working::settled(const worker::Settled& one) {
 }
 
 void Working::last_words() {
-  if (!place_) {
+  const bool pod = !place_ && context_.env("SLUICE_WORKER_PORT") && ::access(termination_log, W_OK) == 0;
+  if (!place_ && !pod) {
     return;
   }
-  const Result<void> written = place_->last_words(worker::to_json(runtime_->report()));
+  const std::string words = worker::to_json(runtime_->report());
+  const Result<void> written = place_ ? place_->last_words(words) : append_file(termination_log, words);
   if (!written) {
     trouble("last words not written: " + written.error().what);
   }

@@ -22,6 +22,9 @@ bool names(const model::ListedConsumer& one, const std::string& worker) {
   return names_worker(one.tag, worker) || names_worker(one.connection, worker);
 }
 
+// Chosen: longer than a program takes that connects at once, and no wait that a person would mind.
+constexpr Duration after_unsaid = std::chrono::seconds{30};
+
 // It was seen to take messages, so it is no slow start: what it does now is not known.
 void lose(model::Worker& worker, const char* why) {
   worker.state = WorkerState::unknown;
@@ -53,7 +56,7 @@ bool Claims::by_list(model::FleetView& view, const Result<model::Sample>& sample
   }
   const model::ConsumerList& list = *sample->consumer_list;
   for (model::Worker& worker : view.workers) {
-    if (worker.state != WorkerState::starting) {
+    if (!in_question(worker)) {
       continue;
     }
     const auto listed =
@@ -80,7 +83,7 @@ bool Claims::by_count(model::FleetView& view, const Result<model::Sample>& sampl
   std::int64_t left = sample->consumers->n;
   std::vector<model::Worker*> silent;
   for (model::Worker& worker : view.workers) {
-    if (worker.state == WorkerState::starting) {
+    if (in_question(worker)) {
       silent.push_back(&worker);
     } else if (worker.state == WorkerState::ready || worker.state == WorkerState::busy ||
                worker.state == WorkerState::idle) {
@@ -101,31 +104,40 @@ bool Claims::by_count(model::FleetView& view, const Result<model::Sample>& sampl
 }
 
 void Claims::by_time(model::FleetView& view, Time now) {
+  const bool said = how_.by == ClaimBy::after;
   for (model::Worker& worker : view.workers) {
-    if (worker.state == WorkerState::starting && now - worker.created_at >= how_.after) {
-      mark(worker, worker.created_at + how_.after);
+    const Time at = said ? worker.created_at + how_.after : worker.since + after_unsaid;
+    if (in_question(worker) && now >= at) {
+      mark(worker, at);
     }
   }
 }
 
+bool Claims::in_question(const model::Worker& worker) const {
+  return worker.state == WorkerState::starting && (how_.by != ClaimBy::automatic || worker.silent);
+}
+
 void Claims::apply(model::FleetView& view, const Result<model::Sample>& sample, Time now) {
-  if (how_.by != ClaimBy::broker && how_.by != ClaimBy::consumers && how_.by != ClaimBy::after) {
+  const bool automatic = how_.by == ClaimBy::automatic;
+  if (how_.by == ClaimBy::reported || how_.by == ClaimBy::readiness ||
+      (automatic && std::ranges::none_of(view.workers, &model::Worker::silent))) {
     return;
   }
   std::erase_if(since_, [&view](const auto& entry) {
     return std::ranges::find(view.workers, entry.first, &model::Worker::id) == view.workers.end();
   });
-  if (how_.by == ClaimBy::after) {
+  const bool timed = how_.by == ClaimBy::after;
+  if (!timed && how_.by != ClaimBy::consumers && by_list(view, sample, now)) {
+    view.claim = ClaimRung::broker;
+  } else if (!timed && by_count(view, sample)) {
+    view.claim = ClaimRung::consumers;
+  } else if (timed || automatic) {
     view.claim = ClaimRung::after;
     by_time(view, now);
-  } else if (how_.by == ClaimBy::broker && by_list(view, sample, now)) {
-    view.claim = ClaimRung::broker;
-  } else if (by_count(view, sample)) {
-    view.claim = ClaimRung::consumers;
   } else {
     view.claim = how_.by == ClaimBy::broker ? ClaimRung::broker : ClaimRung::consumers;
     for (model::Worker& worker : view.workers) {
-      if (worker.state == WorkerState::starting && since_.contains(worker.id)) {
+      if (in_question(worker) && since_.contains(worker.id)) {
         mark(worker, now);
       }
     }

@@ -18,13 +18,15 @@ class Claims {
 
   // Turns every worker of `view` that is still `starting` and takes messages by what the pool says (`workers.claim`:
   // broker, consumers or a time) into a busy one: nobody knows whether it has one just now, so it is never taken for
-  // idle. view.claim becomes what it was known by. With the other words the fleet knows by itself, and nothing changes.
+  // idle. view.claim becomes what it was known by. With `auto` these rungs are climbed down for the silent workers
+  // alone; with the other words the fleet knows by itself, and nothing changes.
   void apply(model::FleetView& view, const Result<model::Sample>& sample, Time now);
 
  private:
   [[nodiscard]] bool by_list(model::FleetView& view, const Result<model::Sample>& sample, Time now);
   [[nodiscard]] bool by_count(model::FleetView& view, const Result<model::Sample>& sample);
   void by_time(model::FleetView& view, Time now);
+  [[nodiscard]] bool in_question(const model::Worker& worker) const;
   void mark(model::Worker& worker, Time at);
 
   pool::Claim how_;

@@ -3,10 +3,17 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
+#include "aio/task_group.h"
+
 namespace sluice::control {
 namespace {
 
 using namespace std::chrono_literals;
+
+// Chosen: Kubernetes' own controllers begin so as well; 100 Jobs are 7 rounds.
+constexpr std::size_t at_once_max = 32;
 
 // Design, section 4: how long a pool is busy, as PollBudget means it, after work was due or seen.
 constexpr Duration adaptive_memory = 10min;
@@ -18,9 +25,11 @@ bool work_seen(const model::Observation& seen) {
 
 }  // namespace
 
-Controller::Controller(aio::Clock& clock, aio::Event& due, queue::BacklogSource& source, fleet::Fleet& fleet,
-                       Journal& journal, const Log& log, const pool::Pool& pool, ControllerOptions options)
-    : clock_(clock),
+Controller::Controller(aio::Loop& loop, aio::Clock& clock, aio::Event& due, queue::BacklogSource& source,
+                       fleet::Fleet& fleet, Journal& journal, const Log& log, const pool::Pool& pool,
+                       ControllerOptions options)
+    : loop_(loop),
+      clock_(clock),
       due_(due),
       source_(source),
       fleet_(fleet),
@@ -118,15 +127,39 @@ void Controller::note(std::vector<std::string>& done, int slot, const Result<voi
   }
 }
 
+aio::Task<void> Controller::start_one(Started* one, aio::Deadline deadline) {
+  const bool stays = one->slot < pool_.spec.workers.min;
+  one->done = co_await fleet_.start(one->slot, stays, deadline);
+  // After the answer, and whatever it says: an error may have started it, and only a later view knows.
+  observer_.acted(clock_.now());
+}
+
+aio::Task<void> Controller::start_all(std::vector<Started>& batch, aio::Deadline deadline) {
+  if (batch.size() == 1) {
+    co_await start_one(batch.data(), deadline);
+    co_return;
+  }
+  aio::TaskGroup group(loop_, clock_);
+  for (Started& one : batch) {
+    group.spawn(start_one(&one, deadline));
+  }
+  co_await group.join();
+}
+
 aio::Task<void> Controller::apply(model::Plan what, aio::Deadline deadline) {
-  for (const int slot : what.start) {
-    const bool stays = slot < pool_.spec.workers.min;
-    const Result<void> done = co_await fleet_.start(slot, stays, deadline);
-    // After the answer, and whatever it says: an error may have started it, and only a later view knows.
-    observer_.acted(clock_.now());
-    note(snapshot_.did.started, slot, done);
-    if (!done) {
-      break;  // the rest would meet the same wall; the next tick looks again
+  // One, then two, then four at a time: what refuses one would refuse a hundred, and the next tick looks again.
+  std::size_t at_once = 1;
+  bool good = true;
+  for (std::size_t begin = 0; good && begin < what.start.size(); at_once = std::min(2 * at_once, at_once_max)) {
+    const std::size_t end = std::min(what.start.size(), begin + at_once);
+    std::vector<Started> batch;
+    for (; begin < end; ++begin) {
+      batch.push_back({.slot = what.start[begin]});
+    }
+    co_await start_all(batch, deadline);
+    for (const Started& one : batch) {
+      note(snapshot_.did.started, one.slot, one.done);
+      good = good && one.done;
     }
   }
   for (const int slot : what.withdraw) {

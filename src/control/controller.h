@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "aio/event.h"
 #include "base/log.h"
@@ -44,8 +45,8 @@ struct Snapshot {
 class Controller {
  public:
   // All references outlive the controller. `due` is notified by whoever knows that looking again is worth it.
-  Controller(aio::Clock& clock, aio::Event& due, queue::BacklogSource& source, fleet::Fleet& fleet, Journal& journal,
-             const Log& log, const pool::Pool& pool, ControllerOptions options);
+  Controller(aio::Loop& loop, aio::Clock& clock, aio::Event& due, queue::BacklogSource& source, fleet::Fleet& fleet,
+             Journal& journal, const Log& log, const pool::Pool& pool, ControllerOptions options);
 
   // Ticks until cancelled. `after_tick`, if set, is called after each.
   [[nodiscard]] aio::Task<void> run();
@@ -59,11 +60,18 @@ class Controller {
   [[nodiscard]] bool judge(const Result<model::FleetView>& fleet, const Result<model::Sample>& sample);
   // What the snapshot plans, recorded.
   [[nodiscard]] aio::Task<void> act();
+  struct Started {
+    int slot = 0;
+    Result<void> done = Error{};
+  };
+  [[nodiscard]] aio::Task<void> start_one(Started* one, aio::Deadline deadline);
+  [[nodiscard]] aio::Task<void> start_all(std::vector<Started>& batch, aio::Deadline deadline);
   [[nodiscard]] aio::Task<void> apply(model::Plan plan, aio::Deadline deadline);
   [[nodiscard]] Time next_due(Time started);
   [[nodiscard]] std::string worker_id(int slot) const;
   void note(std::vector<std::string>& done, int slot, const Result<void>& result);
 
+  aio::Loop& loop_;
   aio::Clock& clock_;
   aio::Event& due_;
   queue::BacklogSource& source_;

@@ -154,7 +154,7 @@ struct World {
 TEST(AdaptivePool, LooksTenTimesASecondUntilTenMinutesAfterTheLastWorkThenOnce) {
   World world;
   const auto run = [](World& w) -> aio::Task<void> {
-    Controller controller(w.clock, w.due, w.source, w.fleet, w.journal, w.log, w.pool, {});
+    Controller controller(w.loop, w.clock, w.due, w.source, w.fleet, w.journal, w.log, w.pool, {});
     aio::TaskGroup group(w.loop, w.clock);
     group.spawn(controller.run());
     co_await w.for_seconds(1);
@@ -179,7 +179,7 @@ TEST(AdaptivePool, LooksLessOftenWhileOthersUseUpTheBudget) {
     const auto budget = std::make_shared<PollBudget>();
     auto others = shares(*budget, 49, true);
     auto idle_others = shares(*budget, 39, false);
-    Controller controller(w.clock, w.due, w.source, w.fleet, w.journal, w.log, w.pool, {.budget = budget});
+    Controller controller(w.loop, w.clock, w.due, w.source, w.fleet, w.journal, w.log, w.pool, {.budget = budget});
     aio::TaskGroup group(w.loop, w.clock);
     group.spawn(controller.run());
     co_await w.for_seconds(10);

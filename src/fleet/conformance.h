@@ -218,9 +218,9 @@ TYPED_TEST_P(FleetConformance, WithdrawTakesBackAWorkerThatHasNoPlace) {
     const std::string id = this->find(waits, 2)->id;
     const auto done = co_await fleet.withdraw(2, id, this->soon());
     EXPECT_TRUE(done) << done.error().what;
-    const auto view = co_await fleet.view(this->soon());
-    EXPECT_EQ(this->find(*view, 2), nullptr);
-    EXPECT_EQ(this->end_of(*view, 2), nullptr);  // it never ran, so it did not end
+    const auto gone = [](const model::FleetView& view) { return TestFixture::find(view, 2) == nullptr; };
+    const auto view = co_await this->until(fleet, "slot 2 is free again", gone);
+    EXPECT_EQ(this->end_of(view, 2), nullptr);  // it never ran, so it did not end
     const auto again = co_await fleet.withdraw(2, id, this->soon());
     EXPECT_EQ(again.error().code, Code::gone);
   };

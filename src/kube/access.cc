@@ -5,11 +5,12 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <map>
-#include <set>
 
 #include "aio/base64.h"
 #include "aio/url.h"
+#include "base/text.h"
 
 namespace sluice::kube {
 namespace {
@@ -44,6 +45,13 @@ Result<std::string> text(const Entry& entry, const char* key) {
     return wrong(entry.file, fmt::format("{} is not a string", key));
   }
   return value.Scalar();
+}
+
+// The first of them that is none.
+using Texts = std::initializer_list<const Result<std::string>*>;
+std::optional<Error> first_error(Texts all) {
+  const auto* const found = std::ranges::find_if(all, [](const Result<std::string>* each) { return !*each; });
+  return found != all.end() ? std::optional((*found)->error()) : std::nullopt;
 }
 
 // A path of a file is relative to that file.
@@ -143,8 +151,8 @@ Result<void> read_server(const Entry& cluster, const ReadFile& read, Access& out
   }
   const Result<std::string> ca = pem(cluster, "certificate-authority", read);
   const Result<std::string> name = text(cluster, "tls-server-name");
-  if (!ca || !name) {
-    return ca ? name.error() : ca.error();
+  if (std::optional<Error> bad = first_error({&ca, &name})) {
+    return *std::move(bad);
   }
   out.ca_pem = *ca;
   out.tls_name = *name;
@@ -157,10 +165,8 @@ Result<ExecPlugin> read_exec(const Entry& user, const YAML::Node& node) {
   const Result<std::string> command = text(entry, "command");
   const Result<std::string> hint = text(entry, "installHint");
   const Result<std::string> info = text(entry, "provideClusterInfo");
-  for (const Result<std::string>* each : {&version, &command, &hint, &info}) {
-    if (!*each) {
-      return each->error();
-    }
+  if (std::optional<Error> bad = first_error({&version, &command, &hint, &info})) {
+    return *std::move(bad);
   }
   if (*version != "client.authentication.k8s.io/v1" && *version != "client.authentication.k8s.io/v1beta1") {
     return wrong(user.file, "exec.apiVersion is neither client.authentication.k8s.io/v1 nor v1beta1");
@@ -203,10 +209,8 @@ Result<void> read_user(const Entry& user, const ReadFile& read, Access& out) {
   const Result<std::string> token_file = text(user, "tokenFile");
   const Result<std::string> name = text(user, "username");
   const Result<std::string> password = text(user, "password");
-  for (const Result<std::string>* each : {&cert, &key, &token, &token_file, &name, &password}) {
-    if (!*each) {
-      return each->error();
-    }
+  if (std::optional<Error> bad = first_error({&cert, &key, &token, &token_file, &name, &password})) {
+    return *std::move(bad);
   }
   if (cert->empty() != key->empty()) {
     return wrong(user.file, "client-certificate and client-key go together");
@@ -271,15 +275,13 @@ Result<Access> access_in_cluster(const Variable& variable, const ReadFile& read)
   const Result<std::string> ca = read(std::string(account) + "ca.crt");
   const Result<std::string> token = read(std::string(account) + "token");
   const Result<std::string> space = read(std::string(account) + "namespace");
-  for (const Result<std::string>* each : {&ca, &token, &space}) {
-    if (!*each) {
-      return Error{each->error().code, each->error().what + "; is automountServiceAccountToken off for this pod?"};
-    }
+  if (const std::optional<Error> bad = first_error({&ca, &token, &space})) {
+    return Error{bad->code, bad->what + "; is automountServiceAccountToken off for this pod?"};
   }
   Access out;
   out.server = url->base();
   out.ca_pem = *ca;
-  out.space = space->substr(0, space->find_last_not_of(" \t\r\n") + 1);
+  out.space = trimmed(*space);
   out.token_file = std::string(account) + "token";
   out.origin = "the pod's service account";
   return out;
@@ -318,10 +320,8 @@ Result<Access> access_of_kubeconfig(const Wanted& wanted, const Variable& variab
   const Result<std::string> cluster_name = text(context->second, "cluster");
   const Result<std::string> user_name = text(context->second, "user");
   const Result<std::string> space = text(context->second, "namespace");
-  for (const Result<std::string>* each : {&cluster_name, &user_name, &space}) {
-    if (!*each) {
-      return each->error();
-    }
+  if (std::optional<Error> bad = first_error({&cluster_name, &user_name, &space})) {
+    return *std::move(bad);
   }
   const auto cluster = all->clusters.find(*cluster_name);
   if (cluster == all->clusters.end()) {

@@ -4,8 +4,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
+
+#include "aio/url.h"
 
 namespace sluice::kube {
 namespace {
@@ -23,15 +24,6 @@ std::string one_line(std::string_view text) {
   std::string out(text.substr(0, words_max));
   std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, ' ');
   return text.size() > words_max ? out + " .." : out;
-}
-
-std::optional<Duration> retry_after(const aio::http::HeaderList& headers) {
-  const std::optional<std::string_view> value = aio::http::header(headers, "Retry-After");
-  std::uint32_t seconds = 0;  // as a date it is not used by the API server
-  if (!value || std::from_chars(value->data(), value->data() + value->size(), seconds).ec != std::errc()) {
-    return std::nullopt;
-  }
-  return std::min(pause_max, Duration{std::chrono::seconds{seconds}});
 }
 
 Code code_of(int status, bool pause) {
@@ -61,11 +53,7 @@ void add_parameter(std::string& path, std::string_view name, std::string_view va
   path += path.contains('?') ? '&' : '?';
   path += name;
   path += '=';
-  for (const char c : value) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       std::string_view("-._~").contains(c);
-    path += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
+  path += aio::percent_encoded(value);
 }
 
 Api::Api(aio::Loop& loop, aio::Clock& clock, Access access, ReadFile read, std::vector<std::string> environment,
@@ -115,12 +103,12 @@ aio::Task<Result<aio::http::Request>> Api::prepare(Call call, aio::Deadline dead
 
 Error Api::refusal(int status, const aio::http::HeaderList& headers, const std::string& body) {
   const Result<Status> said = read_status(body);
-  std::optional<Duration> pause = retry_after(headers);
+  std::optional<Duration> pause = aio::http::retry_after(headers);
   if (status == 429 && !pause) {
     pause = pause_unsaid;
   }
   if (pause && (status == 429 || status >= 500)) {
-    pause_until_ = std::max(pause_until_, clock_.now() + *pause);
+    pause_until_ = std::max(pause_until_, clock_.now() + std::min(pause_max, *pause));
   }
   if (status == 401) {
     identity_.refused();

@@ -49,7 +49,7 @@ class Api {
   [[nodiscard]] const Access& access() const { return access_; }
 
  private:
-  // Has client_ show this certificate; connections with another end with what is under way on them.
+  // Has client_ show this certificate; what is under way on connections with another one goes on.
   void renew_client(const Credential& credential);
   // Waits out a pause, then has the credential in the request and in client_.
   [[nodiscard]] aio::Task<Result<aio::http::Request>> prepare(Call call, aio::Deadline deadline);

@@ -4,6 +4,8 @@
 // what nobody asks for is another version's affair. Include in .cc files only.
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <cstdint>
 #include <limits>
@@ -14,6 +16,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "kube/objects.h"
 
 namespace sluice::kube {
 
@@ -121,6 +124,37 @@ template <class T, class Read>
   std::optional<Error> error;
   T out = read(Fields(&value, std::string(name), error));
   return error ? Result<T>(*error) : Result<T>(std::move(out));
+}
+
+// Parts that every object has.
+[[nodiscard]] Meta meta_of(const Fields& object);
+[[nodiscard]] Status status_of(const Fields& status);
+
+// One line of a watch of objects that `of` reads.
+template <class T>
+[[nodiscard]] Result<Event<T>> read_event(std::string_view json, std::string_view name, T (*of)(const Fields&)) {
+  constexpr std::array<std::pair<std::string_view, EventType>, 5> words{{{"ADDED", EventType::added},
+                                                                         {"MODIFIED", EventType::modified},
+                                                                         {"DELETED", EventType::deleted},
+                                                                         {"BOOKMARK", EventType::bookmark},
+                                                                         {"ERROR", EventType::error}}};
+  return read_object<Event<T>>(json, "event", [&](const Fields& event) {
+    Event<T> out;
+    const std::string type = event.text("type");
+    const auto* const known = std::ranges::find(words, type, &decltype(words)::value_type::first);
+    if (known == words.end() || event.get("object") == nullptr) {
+      event.fail(known == words.end() ? "type" : "object", known == words.end() ? "a known type of event" : "there");
+      return out;
+    }
+    out.type = known->second;
+    const Fields object = event.named("object", name);
+    if (out.type == EventType::error) {
+      out.error = status_of(object);
+    } else {
+      out.object = of(object);
+    }
+    return out;
+  });
 }
 
 }  // namespace sluice::kube

@@ -9,6 +9,7 @@
 #include "aio/base64.h"
 #include "aio/fd.h"
 #include "aio/process.h"
+#include "base/text.h"
 
 namespace sluice::kube {
 namespace {
@@ -26,11 +27,6 @@ constexpr Duration plugin_max = 30s;
 // What expires later is for ever: nanoseconds end in 292 years.
 constexpr std::chrono::hours lasting{24 * 365};
 constexpr std::size_t answer_max = 1U << 20U;
-
-std::string trimmed(const std::string& text) {
-  const std::size_t begin = text.find_first_not_of(" \t\r\n");
-  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(" \t\r\n") + 1 - begin);
-}
 
 // Kills the plugin when whoever waits for it leaves.
 struct Running {
@@ -138,7 +134,7 @@ aio::Task<Result<Credential>> Identity::run_plugin(aio::Deadline deadline) {
   options.stdout_fd = pipe->write_end.get();
   Result<std::unique_ptr<aio::Process>> started = aio::Process::spawn(loop_, clock_, options);
   if (!started) {
-    const std::string hint = plugin.install_hint.empty() ? "" : "; " + trimmed(plugin.install_hint);
+    const std::string hint = plugin.install_hint.empty() ? "" : fmt::format("; {}", trimmed(plugin.install_hint));
     co_return Error{Code::denied, started.error().what + hint};
   }
   pipe->write_end.reset();

@@ -3,8 +3,10 @@
 // A collection of the API server, kept here: listed page by page, then watched, then watched again from where that
 // ended, and listed anew when the server has forgotten that version.
 #include <functional>
+#include <iterator>
 #include <map>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <utility>
 
@@ -22,6 +24,9 @@ struct MirrorOptions {
   // Without a byte for this long a watch is begun anew. Bookmarks come each minute.
   Duration silence = std::chrono::seconds{90};
   Duration list_max = std::chrono::seconds{60};
+  // After every change, by what was there before and what is there now; either may be null. In the middle of a change:
+  // it notes or notifies, and calls nothing of the mirror.
+  std::function<void(const T* before, const T* now)> on_change = [](const T*, const T*) {};
   // Told when reading begins to fail and why, and, with null, when it goes on.
   std::function<void(const Error* why)> trouble = [](const Error*) {};
 };
@@ -45,8 +50,6 @@ class Mirror {
       }
       if (!end) {
         note(&end.error());
-      }
-      if (!end) {
         co_await clock_.sleep_for(backoff_.next(random_));
       } else if (!lists) {
         // A server that ends each watch at once must not be asked in a loop.
@@ -55,11 +58,31 @@ class Mirror {
     }
   }
 
-  // By name. Empty until it was listed whole for the first time; never a part of a list.
-  [[nodiscard]] const std::map<std::string, T, std::less<>>& all() const { return all_; }
+  using Map = std::map<std::string, T, std::less<>>;
+  // By "namespace/name". Empty until it was listed whole for the first time; never a part of a list.
+  [[nodiscard]] const Map& all() const { return all_; }
+  // Those whose key begins with `prefix`.
+  [[nodiscard]] auto with(const std::string& prefix) const {
+    std::string behind = prefix;
+    ++behind.back();  // a prefix ends in a character of a name
+    return std::ranges::subrange(all_.lower_bound(prefix), all_.lower_bound(behind));
+  }
+  // Takes in what a write of ours returned, so that nothing is decided on what was before it: it stays, whatever older
+  // news of its name still come, until the server tells of this very object.
+  void put(T object) {
+    const std::string key = key_of(object);
+    const auto at = all_.find(key);
+    if (at != all_.end() && at->second.meta.uid == object.meta.uid) {
+      return;  // the watch was faster
+    }
+    ours_[key] = object;
+    set(key, std::move(object));
+  }
   [[nodiscard]] bool listed() const { return listed_; }
   // When the server last said anything of it: what is kept is at least as new as that.
   [[nodiscard]] Time heard_at() const { return heard_at_; }
+  // Up to when what is kept is what the server told: now, while it is followed, else when that broke.
+  [[nodiscard]] Time true_at() const { return why_ ? broke_at_ : clock_.now(); }
   // Why it is not followed now.
   [[nodiscard]] const std::optional<Error>& why() const { return why_; }
   // Notified with every change of all().
@@ -70,6 +93,7 @@ class Mirror {
 
   void note(const Error* why) {
     const bool news = (why != nullptr) != why_.has_value();
+    broke_at_ = why != nullptr && news ? clock_.now() : broke_at_;
     why_ = why != nullptr ? std::optional(*why) : std::nullopt;
     heard_at_ = why == nullptr ? clock_.now() : heard_at_;
     if (news) {
@@ -78,12 +102,13 @@ class Mirror {
   }
 
   [[nodiscard]] aio::Task<Result<void>> list() {
-    std::map<std::string, T, std::less<>> all;
+    Map all;
+    ours_.clear();  // what is written before the list begins is in it
     TakeItem take = [&](std::string_view item) {
       Result<T> object = options_.read(item);
       if (object) {
-        std::string name = object->meta.name;
-        all.insert_or_assign(std::move(name), std::move(*object));
+        std::string key = key_of(*object);
+        all.insert_or_assign(std::move(key), std::move(*object));
       }
       return object ? Result<void>{} : Result<void>(object.error());
     };
@@ -95,11 +120,20 @@ class Mirror {
     if (head->version.empty()) {
       co_return Error{Code::invalid, "the server's list has no resourceVersion"};
     }
-    all_ = std::move(all);
+    for (auto at = ours_.begin(); at != ours_.end();) {
+      const auto listed = all.find(at->first);
+      const bool there = listed != all.end() && listed->second.meta.uid == at->second.meta.uid;
+      if (!there) {
+        all.insert_or_assign(at->first, at->second);
+      }
+      at = there ? ours_.erase(at) : std::next(at);
+    }
+    std::swap(all_, all);
     version_ = head->version;
     listed_ = true;
     backoff_.reset();
     note(nullptr);
+    tell_differences(all);
     changed_.notify();
     co_return Result<void>{};
   }
@@ -127,24 +161,61 @@ class Mirror {
     if (event->type == EventType::bookmark) {
       return {};
     }
-    std::string name = object.meta.name;
-    if (event->type == EventType::deleted) {
-      all_.erase(name);
-    } else {
-      all_.insert_or_assign(std::move(name), std::move(object));
+    const std::string key = key_of(object);
+    if (const auto ours = ours_.find(key); ours != ours_.end()) {
+      if (ours->second.meta.uid != object.meta.uid) {
+        return {};  // of the object that had this name before ours
+      }
+      ours_.erase(ours);
     }
-    changed_.notify();
+    if (event->type != EventType::deleted) {
+      set(key, std::move(object));
+    } else if (const auto gone = all_.find(key); gone != all_.end()) {
+      const T before = std::move(gone->second);
+      all_.erase(gone);
+      tell(&before, nullptr);
+    }
     return {};
+  }
+
+  static std::string key_of(const T& object) { return object.meta.space + "/" + object.meta.name; }
+
+  void set(const std::string& key, T object) {
+    const auto [at, first] = all_.try_emplace(key);
+    const T before = std::exchange(at->second, std::move(object));
+    tell(first ? nullptr : &before, &at->second);
+  }
+
+  void tell(const T* before, const T* now) {
+    options_.on_change(before, now);
+    changed_.notify();
+  }
+
+  void tell_differences(const Map& old) {
+    for (const auto& [key, before] : old) {
+      if (!all_.contains(key)) {
+        options_.on_change(&before, nullptr);
+      }
+    }
+    for (const auto& [key, now] : all_) {
+      const auto before = old.find(key);
+      const bool known = before != old.end();
+      if (!known || before->second.meta.version != now.meta.version) {
+        options_.on_change(known ? &before->second : nullptr, &now);
+      }
+    }
   }
 
   Api& api_;
   aio::Clock& clock_;
   Random& random_;
   const MirrorOptions<T> options_;
-  std::map<std::string, T, std::less<>> all_;
+  Map all_;
+  Map ours_;             // written by us, and not told of by the server yet
   std::string version_;  // where to go on; empty: with a list
   bool listed_ = false;
   Time heard_at_ = Time::min();
+  Time broke_at_ = Time::min();
   std::optional<Error> why_;
   Backoff backoff_{backoff_options};
   aio::Event changed_;

@@ -39,7 +39,7 @@ struct World {
   [[nodiscard]] std::map<std::string, int> active() const {
     std::map<std::string, int> out;
     for (const auto& [name, job] : mirror->all()) {
-      out[name] = job.active;
+      out[name.substr(1)] = job.active;  // without the "/" behind the namespace, which is none here
     }
     return out;
   }

@@ -8,7 +8,6 @@
 #include "kube/fields.h"
 
 namespace sluice::kube {
-namespace {
 
 Meta meta_of(const Fields& object) {
   const Fields fields = object.in("metadata");
@@ -28,6 +27,20 @@ Meta meta_of(const Fields& object) {
   return out;
 }
 
+Status status_of(const Fields& status) {
+  Status out{.code = status.small("code"),
+             .reason = status.text("reason"),
+             .message = status.text("message"),
+             .retry_after_s = {}};
+  const Fields details = status.in("details");
+  if (details.get("retryAfterSeconds") != nullptr) {
+    out.retry_after_s = details.number("retryAfterSeconds");
+  }
+  return out;
+}
+
+namespace {
+
 // The conditions come in pairs, and only the second of each means that all pods have ended.
 std::optional<Job::End> end_of(std::string_view condition) {
   constexpr std::array<std::pair<std::string_view, Job::End>, 4> words{{{"SuccessCriteriaMet", Job::End::succeeding},
@@ -41,6 +54,7 @@ std::optional<Job::End> end_of(std::string_view condition) {
 Job job_of(const Fields& object) {
   const Fields status = object.in("status");
   Job out{.meta = meta_of(object),
+          .stays_when_idle = object.in("metadata").in("annotations").text(annotation_stays) == "true",
           .suspended = object.in("spec").truth("suspend"),
           .active = status.small("active"),
           .ready = status.small("ready"),
@@ -73,7 +87,8 @@ Container container_of(const Fields& fields) {
                 .exit_code = 0,
                 .reason = {},
                 .message = {},
-                .started = {}};
+                .started = {},
+                .finished = {}};
   const Fields state = fields.in("state");
   constexpr std::array<std::pair<std::string_view, Container::State>, 3> words{
       {{"waiting", Container::State::waiting},
@@ -87,6 +102,7 @@ Container container_of(const Fields& fields) {
       out.message = how.text("message");
       out.exit_code = how.small("exitCode");
       out.started = how.time("startedAt");
+      out.finished = how.time("finishedAt");
     }
   }
   return out;
@@ -111,6 +127,8 @@ Pod pod_of(const Fields& object) {
           .reason = status.text("reason"),
           .message = status.text("message"),
           .node = object.in("spec").text("nodeName"),
+          .ip = status.text("podIP"),
+          .worker_container = object.in("metadata").in("annotations").text(annotation_container),
           .unscheduled_reason = {},
           .unscheduled_message = {},
           .ready = false,
@@ -130,45 +148,15 @@ Pod pod_of(const Fields& object) {
   return out;
 }
 
-Status status_of(const Fields& status) {
-  Status out{.code = status.small("code"),
-             .reason = status.text("reason"),
-             .message = status.text("message"),
-             .retry_after_s = {}};
-  const Fields details = status.in("details");
-  if (details.get("retryAfterSeconds") != nullptr) {
-    out.retry_after_s = details.number("retryAfterSeconds");
-  }
-  return out;
-}
-
-template <class T>
-Result<Event<T>> read_event(std::string_view json, std::string_view name, T (*of)(const Fields&)) {
-  constexpr std::array<std::pair<std::string_view, EventType>, 5> words{{{"ADDED", EventType::added},
-                                                                         {"MODIFIED", EventType::modified},
-                                                                         {"DELETED", EventType::deleted},
-                                                                         {"BOOKMARK", EventType::bookmark},
-                                                                         {"ERROR", EventType::error}}};
-  return read_object<Event<T>>(json, "event", [&](const Fields& event) {
-    Event<T> out;
-    const std::string type = event.text("type");
-    const auto* const known = std::ranges::find(words, type, &decltype(words)::value_type::first);
-    if (known == words.end() || event.get("object") == nullptr) {
-      event.fail(known == words.end() ? "type" : "object", known == words.end() ? "a known type of event" : "there");
-      return out;
-    }
-    out.type = known->second;
-    const Fields object = event.named("object", name);
-    if (out.type == EventType::error) {
-      out.error = status_of(object);
-    } else {
-      out.object = of(object);
-    }
-    return out;
-  });
-}
-
 }  // namespace
+
+const Container* Pod::worker() const {
+  const auto named = std::ranges::find(containers, worker_container, &Container::name);
+  if (named != containers.end()) {
+    return &*named;
+  }
+  return containers.empty() || !worker_container.empty() ? nullptr : &containers.front();
+}
 
 Result<Job> read_job(std::string_view json) {
   return read_object<Job>(json, "job", job_of);
@@ -187,6 +175,16 @@ Result<ListHead> read_list_head(std::string_view json) {
 
 Result<Status> read_status(std::string_view json) {
   return read_object<Status>(json, "status", status_of);
+}
+
+Result<Note> read_note(std::string_view json) {
+  return read_object<Note>(json, "event", [](const Fields& event) {
+    Note out{.reason = event.text("reason"), .message = event.text("message"), .at = event.time("lastTimestamp")};
+    if (!out.at) {
+      out.at = event.in("metadata").time("creationTimestamp");
+    }
+    return out;
+  });
 }
 
 Result<Event<Job>> read_job_event(std::string_view json) {

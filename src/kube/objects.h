@@ -14,6 +14,10 @@
 namespace sluice::kube {
 
 inline constexpr std::string_view label_pool = "sluice.dev/pool";
+// Annotations of ours. On a Job: "true" when its worker was started with idle exit off. On a pod: which of its
+// containers is the worker, since their status comes sorted by name.
+inline constexpr std::string_view annotation_stays = "sluice.dev/stays-when-idle";
+inline constexpr std::string_view annotation_container = "sluice.dev/container";
 
 // metadata, as far as anything here decides by it.
 struct Meta {
@@ -36,8 +40,9 @@ struct Job {
     failed,
   };
   Meta meta;
-  bool suspended = false;  // asked for (spec.suspend), by us or by Kueue
-  int active = 0;          // pods that are pending or run, those being deleted apart
+  bool stays_when_idle = false;  // annotation_stays
+  bool suspended = false;        // asked for (spec.suspend), by us or by Kueue
+  int active = 0;                // pods that are pending or run, those being deleted apart
   int ready = 0;
   int terminating = 0;
   int succeeded_n = 0;
@@ -59,10 +64,11 @@ struct Container {
   State state = State::none;
   bool ready = false;
   int restarts = 0;
-  int exit_code = 0;                // when terminated
-  std::string reason;               // ImagePullBackOff, CrashLoopBackOff, OOMKilled, Completed ..
-  std::string message;              // when terminated: the last words
-  std::optional<WallTime> started;  // when running or terminated
+  int exit_code = 0;                 // when terminated
+  std::string reason;                // ImagePullBackOff, CrashLoopBackOff, OOMKilled, Completed ..
+  std::string message;               // when terminated: the last words
+  std::optional<WallTime> started;   // when running or terminated
+  std::optional<WallTime> finished;  // when terminated
 };
 
 struct Pod {
@@ -72,6 +78,8 @@ struct Pod {
   std::string reason;  // Evicted, NodeLost, DeadlineExceeded ..
   std::string message;
   std::string node;                // empty: not bound
+  std::string ip;                  // empty: none yet
+  std::string worker_container;    // annotation_container
   std::string unscheduled_reason;  // PodScheduled=False: Unschedulable, SchedulingGated; empty otherwise
   std::string unscheduled_message;
   bool ready = false;
@@ -79,6 +87,8 @@ struct Pod {
   std::vector<Container> containers;
 
   [[nodiscard]] bool ended() const { return phase == Phase::succeeded || phase == Phase::failed; }
+  // The status of the container that is the worker, the first where none is named; null: none has one yet.
+  [[nodiscard]] const Container* worker() const;
 };
 
 // Of the text of one object. Code::invalid names the field that is not what it must be; what is absent keeps its
@@ -101,6 +111,14 @@ struct Status {
   std::optional<std::int64_t> retry_after_s;
 };
 [[nodiscard]] Result<Status> read_status(std::string_view json);
+
+// An event of the cluster about one object, as `kubectl describe` shows it.
+struct Note {
+  std::string reason;  // FailedCreate, NotTriggerScaleUp, TriggeredScaleUp ..
+  std::string message;
+  std::optional<WallTime> at;  // the last time
+};
+[[nodiscard]] Result<Note> read_note(std::string_view json);
 
 // One line of a watch.
 enum class EventType { added, modified, deleted, bookmark, error };

@@ -41,6 +41,7 @@ struct Worker {
   int handling = 0;                // messages it has now, if it says so
   std::string place;               // node it runs on or waits for, for people
   bool stays_when_idle = false;    // started with idle exit off, because its slot was below `min`
+  bool silent = false;             // runs, and says nothing of messages: whether it takes any the broker has to tell
 };
 
 enum class EndKind {

@@ -72,8 +72,8 @@ Scaler::Scaler(ScalerContext& context, std::string name) : context_(context), du
     told_.requested_in_tick = 0;
     return step;
   };
-  controller_ = std::make_unique<control::Controller>(context.clock, due_, *source_, *fleet_, *journal_, log_,
-                                                      context.plan.pool, std::move(options));
+  controller_ = std::make_unique<control::Controller>(context.loop, context.clock, due_, *source_, *fleet_, *journal_,
+                                                      log_, context.plan.pool, std::move(options));
   controller_->after_tick = [this](const control::Snapshot& snapshot) {
     context_.ledger.acted(told_, snapshot);
     acting_ = false;

@@ -70,8 +70,9 @@ void BriefHandler::run_soon() {
 void BriefHandler::run_some() {
   Time now = clock_.now();
   const Time until = now + turn_max;
-  while (next_ < waiting_.size()) {
-    CallRun* const run = waiting_[next_++];
+  while (!waiting_.empty()) {
+    CallRun* const run = waiting_.front();
+    waiting_.pop_front();
     if (run == nullptr) {
       continue;
     }
@@ -82,10 +83,6 @@ void BriefHandler::run_some() {
     if (now >= until) {
       break;
     }
-  }
-  if (next_ == waiting_.size()) {
-    waiting_.clear();
-    next_ = 0;
   }
   run_soon();
 }

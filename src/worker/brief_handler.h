@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A C++ function that is over in no time, run on the loop's own thread: no message changes threads.
+#include <deque>
 #include <memory>
 #include <string_view>
-#include <vector>
 
 #include "worker/function_handler.h"
 
@@ -36,8 +36,7 @@ class BriefHandler final : public Handler {
   const std::function<void(std::string_view)> warn_;
   const std::atomic<bool> never_cancelled_ = false;
   bool warned_ = false;
-  std::vector<CallRun*> waiting_;  // null: nobody wants it any more
-  std::size_t next_ = 0;
+  std::deque<CallRun*> waiting_;  // null: nobody wants it any more
   bool posted_ = false;
   const std::shared_ptr<char> lives_ = std::make_shared<char>();  // for what is posted
 };

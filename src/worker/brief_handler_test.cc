@@ -6,6 +6,7 @@
 
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 namespace sluice::worker {
 namespace {

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "aio/url.h"
-#include "base/number.h"
 #include "worker/metadata.h"
 
 namespace sluice::worker {
@@ -17,17 +16,7 @@ namespace {
 constexpr Duration dial_timeout = 5s;
 constexpr Backoff::Options dial_backoff{.base = 50ms, .cap = 2s};
 // A server may ask for at most this much: more is a mistake of units, and would hide a message for weeks.
-constexpr std::int64_t retry_after_max_s = 24 * 3600L;
-
-// Retry-After as seconds. Its other form, a date, is not taken: it would need the two clocks to agree.
-std::optional<Duration> retry_after(const aio::http::Response& response) {
-  const std::optional<std::string_view> text = aio::http::header(response.headers, "Retry-After");
-  const std::optional<std::int64_t> seconds = parse_number<std::int64_t>(text.value_or(""));
-  if (!seconds || *seconds < 0) {
-    return std::nullopt;
-  }
-  return std::chrono::seconds{std::min(*seconds, retry_after_max_s)};
-}
+constexpr Duration retry_after_max = 24h;
 
 }  // namespace
 
@@ -37,7 +26,8 @@ Outcome judge(const aio::http::Response& response) {
     return Outcome::done();
   }
   if (response.status == 429 || response.status == 503) {
-    return Outcome::retry(what, retry_after(response));
+    const std::optional<std::chrono::seconds> after = aio::http::retry_after(response.headers);
+    return Outcome::retry(what, after ? std::optional(std::min<Duration>(*after, retry_after_max)) : std::nullopt);
   }
   return Outcome::failed(what);
 }

@@ -15,7 +15,7 @@
 #include "fleet/process/scaler_lock.h"
 #include "fleet/process/slot_lock.h"
 #include "fleet/process/worker_command.h"
-#include "fleet/process/worker_words.h"
+#include "fleet/worker_words.h"
 
 namespace sluice::fleet::process {
 namespace {

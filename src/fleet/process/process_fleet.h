@@ -25,7 +25,7 @@
 #include "fleet/process/slot_lock.h"
 #include "fleet/process/state_folder.h"
 #include "fleet/process/worker_command.h"
-#include "fleet/process/worker_words.h"
+#include "fleet/worker_words.h"
 
 namespace sluice::fleet::process {
 

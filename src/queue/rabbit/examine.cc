@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "aio/url.h"
 #include "queue/rabbit/broker.h"
 
 namespace sluice::queue::rabbit {
@@ -215,8 +216,8 @@ class Examiner final : private ChannelListener {
     } else if (alarms) {
       add(Topic::alarm, Level::ok, "no alarm of memory or disk");
     }
-    const std::string target = fmt::format("/api/queues/{}/{}?columns={}", quoted(options_.vhost),
-                                           quoted(options_.queue), definition_columns());
+    const std::string target = fmt::format("/api/queues/{}/{}?columns={}", aio::percent_encoded(options_.vhost),
+                                           aio::percent_encoded(options_.queue), definition_columns());
     const Result<std::string> definition = co_await management_->get(target, deadline);
     if (definition) {
       for (Examined& one : judge_definition(*definition, options_)) {

@@ -71,16 +71,6 @@ Result<std::string> judge(aio::http::Response response, const std::string& user,
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '_' || c == '.' || c == '~';
-    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  return out == "." || out == ".." ? (out == "." ? "%2E" : "%2E%2E") : out;
-}
-
 Result<ManagementPlace> parse_management_url(std::string_view url) {
   const Result<aio::Url> parsed = aio::parse_url(url);
   if (!parsed) {
@@ -210,8 +200,8 @@ void Management::State::take(const std::string& queue, Result<QueueStatistics> t
 
 aio::Task<Result<void>> Management::State::read_singles(std::vector<std::string> names, aio::Deadline deadline) {
   for (const std::string& name : names) {
-    const std::string target =
-        fmt::format("/api/queues/{}/{}?columns={}", quoted(options.vhost), quoted(name), statistics_columns());
+    const std::string target = fmt::format("/api/queues/{}/{}?columns={}", aio::percent_encoded(options.vhost),
+                                           aio::percent_encoded(name), statistics_columns());
     Result<std::string> body = co_await get(target, deadline);
     if (body) {
       take(name, parse_queue_statistics(*body, name), target);
@@ -239,7 +229,7 @@ void Management::State::take_all(const std::vector<std::string>& names, Statisti
 
 aio::Task<Result<void>> Management::State::read_pages(std::vector<std::string> names, aio::Deadline deadline) {
   StatisticsByQueue all;
-  const std::string path = fmt::format("/api/queues/{}", quoted(options.vhost));
+  const std::string path = fmt::format("/api/queues/{}", aio::percent_encoded(options.vhost));
   std::int64_t pages = 1;
   for (std::int64_t page = 1; page <= pages; ++page) {
     const std::string target =
@@ -263,8 +253,9 @@ aio::Task<Result<void>> Management::State::read_pages(std::vector<std::string> n
 }
 
 aio::Task<Result<void>> Management::State::read_metrics(std::vector<std::string> names, aio::Deadline deadline) {
-  const std::string target = fmt::format(
-      "/metrics/detailed?vhost={}&family=queue_coarse_metrics&family=queue_consumer_count", quoted(options.vhost));
+  const std::string target =
+      fmt::format("/metrics/detailed?vhost={}&family=queue_coarse_metrics&family=queue_consumer_count",
+                  aio::percent_encoded(options.vhost));
   Result<std::string> body = co_await get(target, deadline);
   if (!body) {
     co_return body.error();
@@ -362,7 +353,8 @@ aio::Task<Result<std::vector<Consumer>>> Management::consumers(std::string queue
                                                "of the management API, such as http://host:15672",
                                                state->options.place.text())};
   }
-  const std::string target = fmt::format("/api/queues/{}/{}", quoted(state->options.vhost), quoted(queue));
+  const std::string target =
+      fmt::format("/api/queues/{}/{}", aio::percent_encoded(state->options.vhost), aio::percent_encoded(queue));
   Result<std::string> body = co_await state->get(target, deadline);
   if (!body) {
     co_return body.error();

@@ -33,9 +33,6 @@ struct ManagementPlace {
 // broker far less where there are thousands of queues, and know neither the age of a message nor the type of a queue.
 [[nodiscard]] Result<ManagementPlace> parse_management_url(std::string_view url);
 
-// A name as a part of a path: all but unreserved characters (RFC 3986) as %XX, so the virtual host "/" is %2F.
-[[nodiscard]] std::string quoted(std::string_view name);
-
 struct ManagementOptions {
   ManagementPlace place;
   std::string vhost = "/";

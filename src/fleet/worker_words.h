@@ -10,7 +10,7 @@
 #include "base/time.h"
 #include "model/fleet_view.h"
 
-namespace sluice::fleet::process {
+namespace sluice::fleet {
 
 struct WorkerWords {
   model::WorkerState state = model::WorkerState::ready;  // ready, busy, idle, draining; gone reads as terminating
@@ -27,4 +27,4 @@ struct WorkerWords {
 // most 300 bytes.
 [[nodiscard]] std::string last_line(std::string_view text);
 
-}  // namespace sluice::fleet::process
+}  // namespace sluice::fleet

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fleet/process/worker_words.h"
+#include "fleet/worker_words.h"
 
 #include <algorithm>
 #include <boost/json.hpp>
 #include <limits>
 
-namespace sluice::fleet::process {
+#include "base/text.h"
+
+namespace sluice::fleet {
 namespace {
 
 namespace json = boost::json;
@@ -75,11 +77,7 @@ std::optional<WorkerWords> parse_words(std::string_view text) {
 
 std::string last_line(std::string_view text) {
   constexpr std::size_t line_max = 300;  // chosen: two lines of a terminal and a bit
-  const std::size_t end = text.find_last_not_of(" \t\r\n");
-  if (end == std::string_view::npos) {
-    return "";
-  }
-  text = text.substr(0, end + 1);
+  text = trimmed(text);
   text.remove_prefix(text.find_last_of("\r\n") + 1);  // npos + 1 is 0
   std::string line;
   while (!text.empty() && line.size() < line_max) {
@@ -91,4 +89,4 @@ std::string last_line(std::string_view text) {
   return line;
 }
 
-}  // namespace sluice::fleet::process
+}  // namespace sluice::fleet

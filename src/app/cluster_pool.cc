@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/cluster_pool.h"
+
+#include <fmt/core.h>
+
+#include "aio/task_group.h"
+#include "control/decide.h"
+#include "pool/pool.h"
+
+namespace sluice::app {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Design, section 9: a status is written when it has changed, and at most so often.
+constexpr Duration status_each = 30s;
+// Before the first one: what a person who has just applied a pool waits for.
+constexpr Duration first_status_after = 1s;
+constexpr Duration write_max = 10s;
+constexpr Duration leftovers_each = 5s;
+
+const std::optional<pool::Credentials>* credentials_of(const pool::Queue& queue) {
+  if (const auto* rabbit = std::get_if<pool::RabbitQueue>(&queue)) {
+    return &rabbit->credentials;
+  }
+  if (const auto* pubsub = std::get_if<pool::PubsubQueue>(&queue)) {
+    return &pubsub->credentials;
+  }
+  return nullptr;
+}
+
+kube::JobTemplate job_template(const pool::Pool& pool) {
+  const pool::Workers& workers = pool.spec.workers;
+  const std::optional<Duration> idle = pool::idle_exit(pool.spec);
+  kube::JobTemplate out{.space = pool.namespace_,
+                        .pool = pool.name,
+                        .idle_exit = idle ? format_duration(*idle) : "never",
+                        .max_runtime = workers.max_runtime};
+  if (workers.job && workers.job->job_template) {
+    out.json = workers.job->job_template->json;
+  }
+  if (workers.job && workers.job->container) {
+    out.container = *workers.job->container;
+  }
+  if (workers.run) {
+    out.image = workers.run->image.value_or("");
+    out.argv = workers.run->command;
+    out.env.assign(workers.run->env.begin(), workers.run->env.end());
+  }
+  out.environment = {{"SLUICE_QUEUE", pool::queue_json(pool.spec)},
+                     {"SLUICE_CONCURRENCY", fmt::format("{}", workers.concurrency)}};
+  if (workers.max_runtime) {
+    out.environment.emplace_back("SLUICE_MAX_RUNTIME", format_duration(*workers.max_runtime));
+  }
+  const std::optional<pool::Credentials>* credentials = credentials_of(pool.spec.queue);
+  if (credentials != nullptr && *credentials) {
+    out.secret = (*credentials)->secret;
+  }
+  return out;
+}
+
+Result<void> fits_a_cluster(const pool::Pool& pool) {
+  if (const Result<void> known = control::decidable(pool.spec); !known) {
+    return known;
+  }
+  if (std::holds_alternative<pool::LocalQueue>(pool.spec.queue)) {
+    return Error{Code::invalid,
+                 "spec.queue.local: a file on one machine is no queue for a cluster; accepted: rabbitmq"};
+  }
+  if (const std::string_view word = wiring::unsupported(pool.spec.queue); !word.empty()) {
+    return Error{Code::invalid, fmt::format("spec.queue.{}: not in this version; accepted: rabbitmq", word)};
+  }
+  if (pool.spec.workers.deployment) {
+    return Error{Code::invalid, "spec.workers.deployment: not in this version; accepted: job"};
+  }
+  return {};
+}
+
+}  // namespace
+
+ClusterPool::ClusterPool(Context& context, kube::Cluster& cluster, kube::PoolObject object, pool::Pool pool,
+                         ClusterPoolOptions options)
+    : context_(context),
+      cluster_(cluster),
+      object_(std::move(object)),
+      pool_(std::move(pool)),
+      options_(std::move(options)),
+      ticked_(context.clock) {}
+
+aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& context, kube::Cluster& cluster,
+                                                                  kube::PoolObject object, pool::Pool pool,
+                                                                  ClusterPoolOptions options, aio::Deadline deadline) {
+  if (const Result<void> fits = fits_a_cluster(pool); !fits) {
+    co_return fits.error();
+  }
+  kube::JobFleetOptions fleet{.job = job_template(pool),
+                              .max = static_cast<int>(pool.spec.workers.max),
+                              .readiness_is_claim = pool.spec.workers.claim.by == pool::ClaimBy::readiness,
+                              .may_write_until = options.may_write_until};
+  if (const Result<std::string> body = kube::job_json(fleet.job, 0, false); !body) {
+    co_return body.error().in("spec.workers");
+  }
+  wiring::QueueAccess access{.secrets = options.secrets, .purpose = "sluice controller"};
+  wiring::QueueSpec spec = wiring::queue_spec(pool.spec);
+  Result<std::unique_ptr<wiring::QueueClient>> client =
+      co_await context.queues.open(std::move(spec), std::move(access), deadline);
+  if (!client) {
+    co_return client.error();
+  }
+  std::unique_ptr<ClusterPool> out(
+      new ClusterPool(context, cluster, std::move(object), std::move(pool), std::move(options)));
+  const pool::PoolSpec& is = out->pool_.spec;
+  const bool lists = is.workers.claim.by == pool::ClaimBy::broker || is.workers.claim.by == pool::ClaimBy::automatic;
+  out->queue_ = std::move(*client);
+  out->source_ = out->queue_->source({.lists_consumers = lists});
+  out->fleet_ = std::make_unique<kube::JobFleet>(cluster, std::move(fleet));
+  out->journal_ = std::make_unique<control::Journal>(*out->options_.journal, out->pool_.id(), pool::to_json(is),
+                                                     context.random.hex(8));
+  out->controller_ = std::make_unique<control::Controller>(
+      context.loop, context.clock, out->fleet_->changed(), *out->source_, *out->fleet_, *out->journal_, context.log,
+      out->pool_, control::ControllerOptions{.budget = context.polls.of(out->queue_->broker())});
+  out->controller_->after_tick = [pool = out.get()](const control::Snapshot&) {
+    ++pool->ticks_;
+    pool->ticked_.notify();
+  };
+  co_return out;
+}
+
+aio::Task<void> ClusterPool::run() {
+  aio::TaskGroup group(context_.loop, context_.clock);
+  group.spawn(controller_->run());
+  group.spawn(tell_status());
+  group.spawn(end_leftovers());
+  co_await group.join();
+}
+
+aio::Task<void> ClusterPool::tell_status() {
+  std::string told;
+  co_await context_.clock.sleep_for(first_status_after);
+  while (true) {
+    // When it was sampled is news with every tick, and alone not worth a write.
+    std::string news = ticks_ == 0 ? told : status_json(pool_, object_, snapshot(), options_.installation, false);
+    if (news == told) {
+      co_await ticked_.wait(for_ever);
+      continue;
+    }
+    std::string status = status_json(pool_, object_, snapshot(), options_.installation, true);
+    const aio::Deadline deadline = context_.clock.in(write_max);
+    const Result<void> written = co_await write_status(cluster_.api(), object_.meta, std::move(status), deadline);
+    if (written) {
+      told = std::move(news);
+    } else {
+      context_.log.warn("controller", "status not written", {{"pool", pool_.id()}, {"error", written.error().what}});
+    }
+    co_await context_.clock.sleep_for(status_each);
+  }
+}
+
+aio::Task<void> ClusterPool::end_leftovers() {
+  while (true) {
+    co_await context_.clock.sleep_for(leftovers_each);
+    const aio::Deadline deadline = context_.clock.in(write_max);
+    const int ended = co_await fleet_->end_leftovers(deadline);
+    if (ended > 0) {
+      context_.log.info("controller", "pods ended whose worker had ended",
+                        {{"pool", pool_.id()}, {"pods", fmt::format("{}", ended)}});
+    }
+  }
+}
+
+void ClusterPool::close() {
+  if (const Result<void> flushed = journal_->flush(); !flushed) {
+    context_.log.error("controller", "journal not written", {{"pool", pool_.id()}, {"error", flushed.error().what}});
+  }
+}
+
+}  // namespace sluice::app

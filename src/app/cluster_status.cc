@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The status of a WorkerPool, as kubectl shows it.
+#include <fmt/core.h>
+
+#include <boost/json.hpp>
+
+#include "app/cluster_pool.h"
+#include "model/fleet_view.h"
+#include "wiring/queues.h"
+
+namespace sluice::app {
+namespace {
+
+namespace json = boost::json;
+
+// metav1.Condition. Its time is when the condition last came to be what it is: kept from the object where that is so.
+json::object condition(const kube::PoolObject& object, std::string_view type, bool is, std::string_view reason,
+                       const std::string& message, WallTime at) {
+  const std::string status = is ? "True" : "False";
+  std::string since = format_wall(at);
+  for (const kube::Condition& known : object.conditions) {
+    since = known.type == type && known.status == status && !known.since.empty() ? known.since : since;
+  }
+  return {{"type", type},
+          {"status", status},
+          {"reason", reason},
+          {"message", message},
+          {"lastTransitionTime", since},
+          {"observedGeneration", object.generation}};
+}
+
+std::string reason_word(std::string_view word) {
+  std::string out(word);
+  out.front() = static_cast<char>(out.front() - 'a' + 'A');
+  return out;
+}
+
+json::array waiting(const model::Observation& seen) {
+  json::array out;
+  for (const model::SeenWaiting& one : seen.waiting) {
+    out.push_back({{"worker", one.worker}, {"state", model::word(one.state)}, {"why", one.why}});
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string status_json(const pool::Pool& pool, const kube::PoolObject& object, const control::Snapshot& snapshot,
+                        const std::string& installation, bool with_time) {
+  const model::Observation& seen = snapshot.seen;
+  const std::string& reason = snapshot.decision.reason;
+  const std::string word = reason.substr(0, reason.find(':'));
+  const std::string why = reason.size() > word.size() + 2 ? reason.substr(word.size() + 2) : "";
+  const bool works = word != "blind" && word != "broken";
+  json::object status{{"observedGeneration", object.generation},
+                      {"controller", installation},
+                      {"state", word},
+                      {"why", why},
+                      {"policy", pool::policy_word(pool.spec.policy)},
+                      {"queue", wiring::text_of(pool.spec.queue)},
+                      {"max", pool.spec.workers.max},
+                      {"desired", snapshot.decision.workers},
+                      {"claim", model::word(seen.fleet.claim)}};
+  if (seen.queue.ready) {
+    status["backlog"] = seen.queue.ready->n;
+    if (with_time) {
+      status["sampledAt"] = format_wall(snapshot.at - std::chrono::milliseconds{seen.queue.ready->age_ms});
+    }
+  }
+  if (seen.queue.oldest_age) {
+    status["oldest"] = humane_duration(std::chrono::milliseconds{seen.queue.oldest_age->ms});
+  }
+  if (seen.fleet.age_ms) {
+    status["workers"] = seen.live();
+    status["ready"] = seen.count(model::WorkerState::ready) + seen.claimed();
+  }
+  status["waiting"] = waiting(seen);
+  status["conditions"] =
+      json::array{condition(object, "Accepted", true, "Accepted", "the pool can be scaled", snapshot.at),
+                  condition(object, "Ready", works, reason_word(word), reason, snapshot.at),
+                  condition(object, "Scaling", works && word != "paused" && word != "full", reason_word(word), reason,
+                            snapshot.at)};
+  return json::serialize(status);
+}
+
+std::string refusal_json(const kube::PoolObject& object, const std::string& why, const std::string& installation,
+                         WallTime at) {
+  const json::object status{
+      {"observedGeneration", object.generation},
+      {"controller", installation},
+      {"state", "broken"},
+      {"why", why.substr(0, why.find('\n'))},
+      {"conditions", json::array{condition(object, "Accepted", false, "Invalid", why, at),
+                                 condition(object, "Ready", false, "Broken", "the pool is not accepted", at),
+                                 condition(object, "Scaling", false, "Broken", "the pool is not accepted", at)}}};
+  return json::serialize(status);
+}
+
+aio::Task<Result<void>> write_status(kube::Api& api, kube::Meta meta, std::string status, aio::Deadline deadline) {
+  kube::Call call{
+      .method = "PATCH",
+      .path = fmt::format("{}/namespaces/{}/workerpools/{}/status", kube::pool_group, meta.space, meta.name),
+      .body = fmt::format(
+          R"({{"apiVersion":"sluice.dev/v1alpha1","kind":"WorkerPool","metadata":{{"name":"{}"}},"status":{}}})",
+          meta.name, status),
+      .content_type = "application/apply-patch+yaml"};
+  kube::add_parameter(call.path, "fieldManager", "sluice");
+  kube::add_parameter(call.path, "force", "true");
+  const Result<std::string> answer = co_await api.ask(std::move(call), deadline);
+  co_return answer ? Result<void>{} : answer.error();
+}
+
+}  // namespace sluice::app

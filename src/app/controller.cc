@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0
+// sluice controller: scales the WorkerPools of a cluster. One of several acts, the others stand by.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <map>
+
+#include "aio/http.h"
+#include "aio/task_group.h"
+#include "app/cluster_pool.h"
+#include "app/controller_settings.h"
+#include "app/verbs.h"
+#include "control/journal_file.h"
+#include "kube/lease_keeper.h"
+#include "pool/pool.h"
+
+namespace sluice::app {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration open_timeout = 30s;
+constexpr Duration write_max = 10s;
+constexpr Duration beat_each = 1s;
+constexpr Duration look_each = 200ms;
+
+// The journal of all pools: a file that is rotated, or lines on stdout.
+class LineSink final : public control::JournalSink {
+ public:
+  explicit LineSink(Out& out) : out_(out) {}
+  Result<void> write(std::string_view line) override {
+    out_.line(line);
+    return out_.failure() ? Result<void>(*out_.failure()) : Result<void>{};
+  }
+  bool at_start_of_file() override { return false; }
+
+ private:
+  Out& out_;
+};
+
+// One namespace, or all: its Jobs, pods and pools.
+struct Space {
+  Space(Context& context, kube::Api& api, const std::string& name);
+  std::unique_ptr<kube::Cluster> cluster;
+  std::unique_ptr<kube::Mirror<kube::PoolObject>> pools;
+};
+
+std::string pools_path(const std::string& space) {
+  return space.empty() ? fmt::format("{}/workerpools", kube::pool_group)
+                       : fmt::format("{}/namespaces/{}/workerpools", kube::pool_group, space);
+}
+
+Space::Space(Context& context, kube::Api& api, const std::string& name)
+    : cluster(std::make_unique<kube::Cluster>(context.loop, context.clock, context.random, api, name)) {
+  kube::MirrorOptions<kube::PoolObject> options{
+      .path = pools_path(name), .read = kube::read_pool_object, .read_event = kube::read_pool_event};
+  options.trouble = [&context](const Error* why) {
+    if (why != nullptr) {
+      context.log.warn("controller", "WorkerPools cannot be read", {{"error", why->what}});
+    }
+  };
+  pools = std::make_unique<kube::Mirror<kube::PoolObject>>(api, context.clock, context.random, std::move(options));
+}
+
+class Controlling {
+ public:
+  Controlling(Context& context, ControllerSettings settings);
+  aio::Task<int> run();
+
+ private:
+  // One pool under control, by "namespace/name".
+  struct Running {
+    Space* space = nullptr;
+    std::string uid;
+    std::int64_t generation = 0;
+    std::unique_ptr<ClusterPool> pool;  // null: it was refused
+    std::uint64_t task = 0;
+  };
+
+  aio::Task<void> beat();
+  aio::Task<void> until_signal();
+  aio::Task<void> lead();
+  aio::Task<void> follow(Space* space);
+  aio::Task<void> settle(Space* space);
+  aio::Task<void> take_on(Space* space, kube::PoolObject object);
+  void let_go(const std::string& key);
+  aio::Task<void> refuse(kube::PoolObject object, std::string why);
+  aio::Task<aio::http::Response> answer(aio::http::Request request);
+  [[nodiscard]] bool leads() const { return keeper_.held_until() > context_.clock.now(); }
+  [[nodiscard]] bool listed() const;
+  [[nodiscard]] std::string status() const;
+  [[nodiscard]] std::string namespaces() const;
+  // Who we are, whichever of our replicas acts.
+  [[nodiscard]] std::string installation() const { return settings_.lease_space + "/" + settings_.lease; }
+
+  Context& context_;
+  const ControllerSettings settings_;
+  StopSignals signals_;
+  kube::Api api_;
+  std::vector<std::unique_ptr<Space>> spaces_;
+  std::unique_ptr<control::JournalSink> journal_;
+  kube::LeaseKeeper keeper_;
+  aio::TaskGroup group_;
+  std::map<std::string, Running> running_;
+  std::vector<std::unique_ptr<ClusterPool>> retired_;
+  int code_ = exit_done;
+};
+
+kube::LeaseKeeperOptions keeper_options(Context& context, const ControllerSettings& settings) {
+  const std::string host = context.env("HOSTNAME").value_or(fmt::format("pid-{}", ::getpid()));
+  return {.lease = {.space = settings.lease_space,
+                    .name = settings.lease,
+                    .me = fmt::format("{}_{}", host, context.random.hex(8))},
+          .access = settings.access,
+          .read = file_reader(),
+          .environment = context.environment};
+}
+
+Controlling::Controlling(Context& context, ControllerSettings settings)
+    : context_(context),
+      settings_(std::move(settings)),
+      signals_(context),
+      api_(context.loop, context.clock, settings_.access, file_reader(), context.environment),
+      keeper_(keeper_options(context, settings_),
+              [&context](const std::string& news) {
+                context.loop.post([&context, news] {
+                  context.log.info("controller", "lease", {{"now", news.empty() ? "held by nobody" : news}});
+                });
+              }),
+      group_(context.loop, context.clock) {
+  for (const std::string& name : settings_.spaces) {
+    spaces_.push_back(std::make_unique<Space>(context, api_, name));
+  }
+  if (settings_.journal.empty()) {
+    journal_ = std::make_unique<LineSink>(context.out);
+  } else {
+    journal_ = std::make_unique<control::JournalFile>(settings_.journal, control::JournalFile::Options{});
+  }
+}
+
+std::string Controlling::namespaces() const {
+  std::string out;
+  for (const std::string& name : settings_.spaces) {
+    out += (out.empty() ? "" : " ") + (name.empty() ? "all" : name);
+  }
+  return out;
+}
+
+aio::Task<int> Controlling::run() {
+  aio::http::Server server(context_.loop, context_.clock,
+                           [this](aio::http::Request request) { return answer(std::move(request)); }, {});
+  const Result<std::uint16_t> port = server.listen_tcp(settings_.address, settings_.port);
+  if (!port) {
+    context_.err.line("sluice controller: --listen: " + port.error().what);
+    co_return exit_failed;
+  }
+  context_.log.info("controller", "runs",
+                    {{"server", settings_.access.server},
+                     {"as", settings_.access.origin},
+                     {"namespaces", namespaces()},
+                     {"port", fmt::format("{}", *port)}});
+  group_.spawn(server.run());
+  group_.spawn(beat());
+  for (const std::unique_ptr<Space>& space : spaces_) {
+    group_.spawn(space->cluster->run());
+    group_.spawn(space->pools->run());
+  }
+  group_.spawn(lead());
+  group_.spawn(until_signal());
+  co_await group_.join();
+  for (auto& [key, one] : running_) {
+    if (one.pool) {
+      one.pool->close();
+    }
+  }
+  co_return code_;
+}
+
+aio::Task<void> Controlling::beat() {
+  while (true) {
+    keeper_.beat(context_.clock.now());
+    co_await context_.clock.sleep_for(beat_each);
+  }
+}
+
+aio::Task<void> Controlling::until_signal() {
+  co_await signals_.next();
+  keeper_.release();
+  group_.cancel();
+}
+
+// Stands by until it leads, and ends the process when it leads no more: whoever starts it again begins with a fresh
+// look at everything.
+aio::Task<void> Controlling::lead() {
+  while (!leads()) {
+    co_await context_.clock.sleep_for(look_each);
+  }
+  for (const std::unique_ptr<Space>& space : spaces_) {
+    group_.spawn(follow(space.get()));
+  }
+  while (leads()) {
+    co_await context_.clock.sleep_for(look_each);
+  }
+  context_.log.error("controller", "does not hold the lease any more, and ends", {});
+  code_ = exit_failed;
+  group_.cancel();
+}
+
+aio::Task<void> Controlling::follow(Space* space) {
+  while (true) {
+    if (space->pools->listed()) {
+      co_await settle(space);
+    }
+    co_await space->pools->changed().wait(for_ever);
+  }
+}
+
+aio::Task<void> Controlling::settle(Space* space) {
+  std::vector<kube::PoolObject> fresh;
+  for (const auto& [key, object] : space->pools->all()) {
+    const auto at = running_.find(key);
+    const bool known =
+        at != running_.end() && at->second.uid == object.meta.uid && at->second.generation == object.generation;
+    if (known && at->second.pool) {
+      at->second.pool->update(object);
+    } else if (!known && !object.meta.deleting) {
+      fresh.push_back(object);
+    }
+  }
+  std::vector<std::string> gone;
+  for (const auto& [key, one] : running_) {
+    const auto at = space->pools->all().find(key);
+    if (one.space == space && (at == space->pools->all().end() || at->second.meta.deleting)) {
+      gone.push_back(key);
+    }
+  }
+  for (const std::string& key : gone) {
+    context_.log.info("controller", "pool is gone; its workers go on and leave by themselves", {{"pool", key}});
+    let_go(key);
+  }
+  for (kube::PoolObject& object : fresh) {
+    co_await take_on(space, std::move(object));
+  }
+}
+
+void Controlling::let_go(const std::string& key) {
+  const auto at = running_.find(key);
+  if (at == running_.end()) {
+    return;
+  }
+  if (at->second.pool) {
+    at->second.pool->close();
+    group_.cancel(at->second.task);
+    retired_.push_back(std::move(at->second.pool));  // its tasks unwind from the loop
+  }
+  running_.erase(at);
+}
+
+aio::Task<void> Controlling::take_on(Space* space, kube::PoolObject object) {
+  const std::string key = object.meta.space + "/" + object.meta.name;
+  let_go(key);
+  Running& one = running_[key];
+  one.space = space;
+  one.uid = object.meta.uid;
+  one.generation = object.generation;
+  if (!object.controller.empty() && object.controller != installation()) {
+    context_.log.warn("controller", "pool is another installation's (status.controller), and left alone",
+                      {{"pool", key}, {"controller", object.controller}});
+    co_return;
+  }
+  pool::Parsed parsed = pool::parse_pool(kube::pool_file(object));
+  if (!parsed.pool) {
+    std::string why;
+    for (const pool::Problem& problem : parsed.problems) {
+      why +=
+          fmt::format("{}{}: {}; accepted: {}", why.empty() ? "" : "\n", problem.path, problem.found, problem.accepted);
+    }
+    co_await refuse(std::move(object), std::move(why));
+    co_return;
+  }
+  // Mounted for each namespace apart where there are several.
+  const std::string of_space = settings_.secrets + "/" + object.meta.space;
+  ClusterPoolOptions options{.secrets = ::access(of_space.c_str(), X_OK) == 0 ? of_space : settings_.secrets,
+                             .installation = installation(),
+                             .may_write_until = [this] { return keeper_.held_until(); },
+                             .journal = journal_.get()};
+  const aio::Deadline deadline = context_.clock.in(open_timeout);
+  Result<std::unique_ptr<ClusterPool>> opened = co_await ClusterPool::open(
+      context_, *space->cluster, object, std::move(*parsed.pool), std::move(options), deadline);
+  if (!opened) {
+    co_await refuse(std::move(object), opened.error().what);
+    co_return;
+  }
+  one.pool = std::move(*opened);
+  one.task = group_.spawn(one.pool->run());
+  context_.log.info("controller", "pool is scaled", {{"pool", key}});
+}
+
+aio::Task<void> Controlling::refuse(kube::PoolObject object, std::string why) {
+  const std::string key = object.meta.space + "/" + object.meta.name;
+  context_.log.warn("controller", "pool is refused", {{"pool", key}, {"error", why}});
+  std::string status = refusal_json(object, why, installation(), context_.clock.wall());
+  const aio::Deadline deadline = context_.clock.in(write_max);
+  const Result<void> written = co_await write_status(api_, object.meta, std::move(status), deadline);
+  if (!written) {
+    context_.log.warn("controller", "status not written", {{"pool", key}, {"error", written.error().what}});
+  }
+}
+
+bool Controlling::listed() const {
+  return std::ranges::all_of(spaces_, [](const std::unique_ptr<Space>& space) {
+    return space->pools->listed() && space->cluster->observed_at().has_value();
+  });
+}
+
+std::string Controlling::status() const {
+  std::string out = fmt::format(R"({{"leads":{},"installation":"{}","pools":[)", leads(), json_escape(installation()));
+  const char* comma = "";
+  for (const auto& [key, one] : running_) {
+    const std::string is =
+        one.pool ? status_json(one.pool->pool(), one.pool->object(), one.pool->snapshot(), installation(), true)
+                 : std::string("null");
+    out += fmt::format(R"({}{{"pool":"{}","status":{}}})", comma, json_escape(key), is);
+    comma = ",";
+  }
+  return out + "]}\n";
+}
+
+aio::Task<aio::http::Response> Controlling::answer(aio::http::Request request) {
+  const std::string path = request.target.substr(0, request.target.find('?'));
+  if (request.method != "GET") {
+    co_return aio::http::Response{.status = 405, .headers = {{"Allow", "GET"}}, .body = {}};
+  }
+  if (path == "/healthz") {
+    co_return aio::http::Response{.body = "ok\n"};
+  }
+  if (path == "/readyz") {
+    const bool good = listed();
+    co_return aio::http::Response{.status = good ? 200 : 503,
+                                  .headers = {},
+                                  .body = good ? "ok\n" : "Jobs, pods and WorkerPools are not all listed\n"};
+  }
+  if (path == "/api/v1/status") {
+    co_return aio::http::Response{.headers = {{"Content-Type", "application/json"}}, .body = status()};
+  }
+  co_return aio::http::Response{.status = 404, .headers = {}, .body = "accepted: /healthz, /readyz, /api/v1/status\n"};
+}
+
+aio::Task<int> controller(Context& context, Args args) {
+  Result<ControllerSettings> settings = controller_settings(context, args);
+  if (!settings) {
+    context.err.line("sluice controller: " + settings.error().what);
+    co_return exit_usage;
+  }
+  Controlling controlling(context, std::move(*settings));
+  co_return co_await controlling.run();
+}
+
+}  // namespace
+
+Verb controller_verb() {
+  return {
+      .name = "controller",
+      .summary = "scale the WorkerPools of a Kubernetes cluster: one Job a worker",
+      .about =
+          "Follows WorkerPools, Jobs and pods; looks at each queue, decides, writes the decision to the journal, "
+          "acts.\n"
+          "Of several controllers with one lease one acts, the others stand by. It never touches a worker that works.\n"
+          "In a pod it finds its service account; elsewhere it reads the kubeconfig as kubectl does.\n"
+          "GET /healthz, /readyz and /api/v1/status are on port 7171.",
+      .examples = {{"sluice controller", "in a pod: the pools of its own namespace"},
+                   {"sluice controller --context kind-dev --namespace shop --listen 127.0.0.1:7171", "from a laptop"}},
+      .flags =
+          {{.name = "namespace",
+            .letter = 'n',
+            .kind = Kind::text,
+            .value = "NAME",
+            .help = "whose pools; default: its own, or the context's",
+            .many = true},
+           {.name = "all-namespaces", .letter = 'A', .help = "the pools of all namespaces"},
+           {.name = "kubeconfig", .kind = Kind::file, .value = "FILE", .help = "instead of KUBECONFIG and ~/.kube"},
+           {.name = "context", .kind = Kind::text, .value = "NAME", .help = "of the kubeconfig"},
+           {.name = "lease", .kind = Kind::text, .value = "NAME", .help = "who holds it acts; default sluice"},
+           {.name = "lease-namespace", .kind = Kind::text, .value = "NAME", .help = "default: its own namespace"},
+           {.name = "listen", .kind = Kind::text, .value = "ADDRESS:PORT", .help = "default 0.0.0.0:7171"},
+           {.name = "secrets",
+            .kind = Kind::folder,
+            .value = "DIR",
+            .help = "where the Secrets of queues are mounted, each a folder of its name; default "
+                    "/var/run/secrets/sluice.dev"},
+           {.name = "journal", .kind = Kind::file, .value = "FILE", .help = "default: stdout"}},
+      .run = controller,
+  };
+}
+
+}  // namespace sluice::app

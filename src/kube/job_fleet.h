@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The workers of a pool as Jobs, one Job a worker, one pod a Job.
+//
+// What is true is at the API server. A Job's name is its slot, and there is at most one object of a name, so that there
+// are never more live workers than slots, whatever is stale, lost or done twice. This object remembers what nobody
+// else can know: when it first saw something, and what the workers said.
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fleet/ending.h"
+#include "fleet/fleet.h"
+#include "fleet/worker_words.h"
+#include "kube/cluster.h"
+#include "kube/job_body.h"
+
+namespace sluice::kube {
+
+struct JobFleetOptions {
+  JobTemplate job;
+  int max = 1;  // slots 0..max-1; workers in higher ones, left from a higher max, stay in view
+  // A pod that is ready takes messages: the user says so (`claim: readiness`), whatever its worker says or does not.
+  bool readiness_is_claim = false;
+  // Until when this process may write; every write's deadline lies before it. Judged when it is sent.
+  std::function<Time()> may_write_until = [] { return Time::max(); };
+};
+
+class JobFleet final : public fleet::Fleet {
+ public:
+  // `cluster` outlives it.
+  JobFleet(Cluster& cluster, JobFleetOptions options);
+
+  aio::Task<Result<model::FleetView>> view(aio::Deadline deadline) override;
+  aio::Task<Result<void>> start(int slot, bool stays_when_idle, aio::Deadline deadline) override;
+  // Deletes the pod as it was read while it had no node; a Job without a pod is left: it would start on a full quota
+  // only to find no work and leave.
+  aio::Task<Result<void>> withdraw(int slot, std::string id, aio::Deadline deadline) override;
+  // POST /drain to the worker. Code::invalid when it does not listen to that: it is left alone.
+  aio::Task<Result<void>> drain(int slot, std::string id, aio::Deadline deadline) override;
+
+  // Ends the pods whose worker has ended and whose other containers go on: the worker decides. Returns how many.
+  [[nodiscard]] aio::Task<int> end_leftovers(aio::Deadline deadline);
+  // Notified when a worker got its place, became ready or ended: a tick is due.
+  [[nodiscard]] aio::Event& changed() { return *changed_; }
+
+ private:
+  // What is known of one start of a slot, by the uid of its Job.
+  struct Known {
+    Time first_seen;
+    model::WorkerState state = model::WorkerState::requested;
+    Time since;
+    bool was_ready = false;
+    bool withdrawn = false;
+    std::optional<Time> ended_at;        // its container has ended
+    std::optional<fleet::EndFacts> end;  // how, as the pod told while it was there
+    std::string end_why;
+    // What the worker says.
+    std::optional<fleet::WorkerWords> words;
+    Time words_at;
+    std::optional<Time> claimed_at;
+    Time ask_at = Time::min();  // again
+    int silent_n = 0;           // questions in a row without an answer
+    std::uint64_t look = 0;     // the last one that showed it
+  };
+  struct Answer {
+    std::string uid;
+    std::string url;
+    std::optional<fleet::WorkerWords> words;
+    Time at;
+  };
+  // Why no worker gets a place.
+  struct Wall {
+    std::string why;
+    Time until;
+    Duration backoff{0};
+  };
+
+  [[nodiscard]] std::string key(int slot) const;
+  [[nodiscard]] std::string key_prefix() const;
+  [[nodiscard]] static std::string worker_url(const Pod& pod);
+  [[nodiscard]] const Job* job_of(int slot) const;
+  [[nodiscard]] const Pod* pod_of(const Job& job) const;
+  [[nodiscard]] Known& know(const Job& job);
+  [[nodiscard]] std::string name(int slot) const { return worker_name(options_.job.pool, slot); }
+
+  // view()
+  void look(model::FleetView& view);
+  void look_at(const Job& job, int slot, model::FleetView& view);
+  void note_end(Known& known, const Pod& pod);
+  [[nodiscard]] model::EndedWorker ended(const Job& job, int slot, Known& known) const;
+  [[nodiscard]] model::WorkerState state_of(const Job& job, const Pod* pod, Known& known, std::string& why) const;
+  [[nodiscard]] model::WorkerState running_state(const Pod& pod, const Known& known, std::string& why) const;
+  void enter(Known& known, model::WorkerState state) const;
+  [[nodiscard]] model::Capacity capacity(const model::FleetView& view) const;
+  [[nodiscard]] aio::Task<void> ask_workers(aio::Deadline deadline);
+  [[nodiscard]] aio::Task<void> ask(Answer* answer, aio::Deadline deadline);
+  void hear(const Answer& answer);
+  [[nodiscard]] aio::Task<void> read_events(aio::Deadline deadline);
+
+  // start(), withdraw(), drain()
+  [[nodiscard]] Result<aio::Deadline> before(aio::Deadline deadline) const;
+  [[nodiscard]] aio::Task<Result<void>> create(int slot, std::string body, aio::Deadline deadline);
+  // What is there after a create that failed or may have: ours and alive is success.
+  [[nodiscard]] aio::Task<Result<void>> look_up(int slot, Error refusal, aio::Deadline deadline);
+  [[nodiscard]] aio::Task<Result<void>> remove(std::string path, Meta meta, aio::Deadline deadline);
+  void meet_wall(const std::string& why);
+
+  Cluster& cluster_;
+  aio::Clock& clock_;
+  const JobFleetOptions options_;
+  const std::shared_ptr<aio::Event> changed_;
+  std::map<std::string, Known, std::less<>> known_;
+  std::uint64_t look_ = 0;
+  std::optional<Wall> wall_;     // a create was refused
+  std::map<int, Time> foreign_;  // slots whose name somebody else's Job has, and until when that is believed
+  std::string event_;            // what the cluster says about workers that wait; empty: nothing that says "full"
+  Time events_at_ = Time::min();
+};
+
+}  // namespace sluice::kube
