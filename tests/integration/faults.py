@@ -8,8 +8,9 @@
         return seconds, "what was seen"     # from the end of the fault to normal
 
 A row is a test of its own, named by its number and fault. It fails when what is expected does not come, or later than
-its bound; in the quick run, where other tests work beside it, later than four times that. And of every row it's demanded (by `Rig.end`) that nothing confirmed is lost and that every message that was
-begun twice says why. With SLUICE_FAULTS=DIR what was measured is left there, for the table of `make test-faults`.
+its bound; in the quick run, where other tests work beside it, later than four times that. And of every row it is
+demanded (by `Rig.end`) that nothing confirmed is lost and that every message that was begun twice says why. With
+SLUICE_FAULTS=DIR what was measured is left there, for the table of `make test-faults`.
 """
 
 import collections
