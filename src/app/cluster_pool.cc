@@ -2,9 +2,11 @@
 #include "app/cluster_pool.h"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include "aio/task_group.h"
 #include "control/decide.h"
+#include "kube/event.h"
 #include "pool/pool.h"
 
 namespace sluice::app {
@@ -67,6 +69,18 @@ Result<void> fits_a_cluster(const pool::Pool& pool) {
     return Error{Code::invalid,
                  "spec.queue.local: a file on one machine is no queue for a cluster; accepted: rabbitmq"};
   }
+  if (const auto* rabbit = std::get_if<pool::RabbitQueue>(&pool.spec.queue); rabbit != nullptr && rabbit->tls) {
+    const pool::Tls& tls = *rabbit->tls;
+    if (tls.ca || tls.cert || tls.key) {
+      return Error{Code::invalid,
+                   fmt::format("spec.queue.rabbitmq.tls.{}: a path of a file, which in a cluster would be the "
+                               "controller's own; accepted: the keys ca.crt, tls.crt and tls.key of the Secret that "
+                               "credentials names",
+                               tls.ca     ? "ca"
+                               : tls.cert ? "cert"
+                                          : "key")};
+    }
+  }
   if (const std::string_view word = wiring::unsupported(pool.spec.queue); !word.empty()) {
     return Error{Code::invalid, fmt::format("spec.queue.{}: not in this version; accepted: rabbitmq", word)};
   }
@@ -85,7 +99,8 @@ ClusterPool::ClusterPool(Context& context, kube::Cluster& cluster, kube::PoolObj
       object_(std::move(object)),
       pool_(std::move(pool)),
       options_(std::move(options)),
-      ticked_(context.clock) {}
+      ticked_(context.clock),
+      decided_(context.clock) {}
 
 aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& context, kube::Cluster& cluster,
                                                                   kube::PoolObject object, pool::Pool pool,
@@ -101,6 +116,10 @@ aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& conte
     co_return body.error().in("spec.workers");
   }
   wiring::QueueAccess access{.secrets = options.secrets, .purpose = "sluice controller"};
+  const bool mounted = ::access((options.secrets + "/" + fleet.job.secret).c_str(), X_OK) == 0;
+  if (!fleet.job.secret.empty() && !mounted && options.read_secrets != nullptr) {
+    access.secret_source = co_await options.read_secrets->follow(pool.namespace_, fleet.job.secret, deadline);
+  }
   wiring::QueueSpec spec = wiring::queue_spec(pool.spec);
   Result<std::unique_ptr<wiring::QueueClient>> client =
       co_await context.queues.open(std::move(spec), std::move(access), deadline);
@@ -114,6 +133,9 @@ aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& conte
   out->queue_ = std::move(*client);
   out->source_ = out->queue_->source({.lists_consumers = lists});
   out->fleet_ = std::make_unique<kube::JobFleet>(cluster, std::move(fleet));
+  if (const Result<void> good = co_await out->fleet_->judge(deadline); !good) {
+    co_return good.error().in("spec.workers");
+  }
   out->journal_ = std::make_unique<control::Journal>(*out->options_.journal, out->pool_.id(), pool::to_json(is),
                                                      context.random.hex(8));
   out->controller_ = std::make_unique<control::Controller>(
@@ -122,6 +144,7 @@ aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& conte
   out->controller_->after_tick = [pool = out.get()](const control::Snapshot&) {
     ++pool->ticks_;
     pool->ticked_.notify();
+    pool->decided_.notify();
   };
   co_return out;
 }
@@ -130,6 +153,7 @@ aio::Task<void> ClusterPool::run() {
   aio::TaskGroup group(context_.loop, context_.clock);
   group.spawn(controller_->run());
   group.spawn(tell_status());
+  group.spawn(tell_events());
   group.spawn(end_leftovers());
   co_await group.join();
 }
@@ -153,6 +177,27 @@ aio::Task<void> ClusterPool::tell_status() {
       context_.log.warn("controller", "status not written", {{"pool", pool_.id()}, {"error", written.error().what}});
     }
     co_await context_.clock.sleep_for(status_each);
+  }
+}
+
+aio::Task<void> ClusterPool::tell_events() {
+  EventPace pace;
+  while (true) {
+    co_await decided_.wait(for_ever);
+    const std::string reason = snapshot().decision.reason;
+    const std::string word = reason.substr(0, reason.find(':'));
+    if (!pace.take(word, context_.clock.now())) {
+      continue;
+    }
+    kube::Telling telling{
+        .about = object_.meta, .warning = EventPace::trouble(word), .reason = reason_word(word), .message = reason};
+    std::string name = fmt::format("{}.{}", pool_.name, context_.random.hex(16));
+    const aio::Deadline deadline = context_.clock.in(write_max);
+    const Result<void> told =
+        co_await kube::tell_event(cluster_.api(), std::move(telling), std::move(name), context_.clock.wall(), deadline);
+    if (!told) {
+      context_.log.warn("controller", "event not told", {{"pool", pool_.id()}, {"error", told.error().what}});
+    }
   }
 }
 

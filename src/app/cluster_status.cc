@@ -29,12 +29,6 @@ json::object condition(const kube::PoolObject& object, std::string_view type, bo
           {"observedGeneration", object.generation}};
 }
 
-std::string reason_word(std::string_view word) {
-  std::string out(word);
-  out.front() = static_cast<char>(out.front() - 'a' + 'A');
-  return out;
-}
-
 json::array waiting(const model::Observation& seen) {
   json::array out;
   for (const model::SeenWaiting& one : seen.waiting) {
@@ -44,6 +38,12 @@ json::array waiting(const model::Observation& seen) {
 }
 
 }  // namespace
+
+std::string reason_word(std::string_view word) {
+  std::string out(word);
+  out.front() = static_cast<char>(out.front() - 'a' + 'A');
+  return out;
+}
 
 std::string status_json(const pool::Pool& pool, const kube::PoolObject& object, const control::Snapshot& snapshot,
                         const std::string& installation, bool with_time) {

@@ -13,6 +13,7 @@
 #include "app/controller_settings.h"
 #include "app/verbs.h"
 #include "control/journal_file.h"
+#include "kube/event.h"
 #include "kube/lease_keeper.h"
 #include "pool/pool.h"
 
@@ -101,6 +102,7 @@ class Controlling {
   kube::Api api_;
   std::vector<std::unique_ptr<Space>> spaces_;
   std::unique_ptr<control::JournalSink> journal_;
+  ClusterSecrets secrets_;
   kube::LeaseKeeper keeper_;
   aio::TaskGroup group_;
   std::map<std::string, Running> running_;
@@ -123,6 +125,7 @@ Controlling::Controlling(Context& context, ControllerSettings settings)
       settings_(std::move(settings)),
       signals_(context),
       api_(context.loop, context.clock, settings_.access, file_reader(), context.environment),
+      secrets_(context.clock, api_, context.log),
       keeper_(keeper_options(context, settings_),
               [&context](const std::string& news) {
                 context.loop.post([&context, news] {
@@ -163,6 +166,7 @@ aio::Task<int> Controlling::run() {
                      {"port", fmt::format("{}", *port)}});
   group_.spawn(server.run());
   group_.spawn(beat());
+  group_.spawn(secrets_.run());
   for (const std::unique_ptr<Space>& space : spaces_) {
     group_.spawn(space->cluster->run());
     group_.spawn(space->pools->run());
@@ -283,6 +287,7 @@ aio::Task<void> Controlling::take_on(Space* space, kube::PoolObject object) {
   // Mounted for each namespace apart where there are several.
   const std::string of_space = settings_.secrets + "/" + object.meta.space;
   ClusterPoolOptions options{.secrets = ::access(of_space.c_str(), X_OK) == 0 ? of_space : settings_.secrets,
+                             .read_secrets = &secrets_,
                              .installation = installation(),
                              .may_write_until = [this] { return keeper_.held_until(); },
                              .journal = journal_.get()};
@@ -306,6 +311,13 @@ aio::Task<void> Controlling::refuse(kube::PoolObject object, std::string why) {
   const Result<void> written = co_await write_status(api_, object.meta, std::move(status), deadline);
   if (!written) {
     context_.log.warn("controller", "status not written", {{"pool", key}, {"error", written.error().what}});
+  }
+  kube::Telling telling{.about = object.meta, .warning = true, .reason = "Invalid", .message = std::move(why)};
+  std::string name = fmt::format("{}.{}", object.meta.name, context_.random.hex(16));
+  const Result<void> told =
+      co_await kube::tell_event(api_, std::move(telling), std::move(name), context_.clock.wall(), deadline);
+  if (!told) {
+    context_.log.warn("controller", "event not told", {{"pool", key}, {"error", told.error().what}});
   }
 }
 

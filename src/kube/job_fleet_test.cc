@@ -280,5 +280,33 @@ TEST(JobFleet, HoldsWhenWhatItKnowsIsTooOld) {
   world.run(body());
 }
 
+// Only what the API server would never take condemns a template.
+TEST(JobFleet, ATemplateIsJudgedByACreateThatIsNotKept) {
+  JobWorld world;
+  const auto body = [&]() -> aio::Task<void> {
+    const auto good = co_await world.fleet().judge(world.soon());
+    EXPECT_TRUE(good) << good.error().what;
+    const auto view = co_await world.fleet().view(world.soon());
+    EXPECT_THAT(view->workers, IsEmpty());
+    world.fake().dry_run = {.status = 422, .body = R"({"kind":"Status","message":"containers: Required value"})"};
+    const auto bad = co_await world.fleet().judge(world.soon());
+    EXPECT_EQ(bad.error().code, Code::invalid);
+    EXPECT_EQ(bad.error().what, "the API server does not take its Job: containers: Required value");
+    for (const FakeApi::Answer& other :
+         {FakeApi::Answer{.status = 403, .body = R"({"kind":"Status","message":"exceeded quota: none"})"},
+          FakeApi::Answer{.status = 409, .body = R"({"kind":"Status","message":"already exists"})"},
+          FakeApi::Answer{.status = 400, .body = R"({"kind":"Status","message":"webhook does not support dry run"})"},
+          FakeApi::Answer{.status = 500, .body = ""}}) {
+      world.fake().dry_run = other;
+      const auto unknown = co_await world.fleet().judge(world.soon());
+      EXPECT_TRUE(unknown) << other.body;
+    }
+    world.may_write_until = world.clock().now();
+    const auto standby = co_await world.fleet().judge(world.soon());
+    EXPECT_TRUE(standby) << "it is asked again by who acts";
+  };
+  world.run(body());
+}
+
 }  // namespace
 }  // namespace sluice::kube

@@ -75,6 +75,7 @@ class FakeCluster {
   bool next_fails = false;
   bool silent = false;  // workers that are not sluice's
   int deleted_pods = 0;
+  FakeApi::Answer dry_run = {};  // to creates that are not to be kept
 
  private:
   static constexpr Duration step = std::chrono::milliseconds{50};
@@ -94,6 +95,9 @@ class FakeCluster {
 
   Answer answer(const std::string& method, const std::string& name, const std::string& path, const std::string& body) {
     const bool jobs = path.contains("/jobs");
+    if (method == "POST" && path.contains("dryRun=All")) {
+      return dry_run;
+    }
     if (method == "POST") {
       return create(boost::json::parse(body).as_object());
     }
