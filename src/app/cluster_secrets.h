@@ -16,7 +16,7 @@ namespace sluice::app {
 class ClusterSecrets {
  public:
   // References outlive it.
-  ClusterSecrets(aio::Clock& clock, kube::Api& api, Log& log) : clock_(clock), api_(api), log_(log) {}
+  ClusterSecrets(aio::Clock& clock, kube::Api& api, const Log& log) : clock_(clock), api_(api), log_(log) {}
 
   // The Secret `name` of namespace `space`, read by `deadline` when nobody followed it before, and kept up to date by
   // run() as long as somebody has what is returned. One that cannot be read is no error here: who reads from it is
@@ -32,7 +32,7 @@ class ClusterSecrets {
 
   aio::Clock& clock_;
   kube::Api& api_;
-  Log& log_;
+  const Log& log_;
   std::map<std::pair<std::string, std::string>, std::weak_ptr<Followed>> followed_;
 };
 

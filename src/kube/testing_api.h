@@ -38,7 +38,7 @@ class FakeApi {
     int status = 200;
     std::string body = "{}";
   };
-  // Of all but lists and watches of whole collections.
+  // Of all but lists and watches of whole collections. The path comes without its query, but for a dry run's.
   std::function<Answer(const std::string& method, const std::string& path, const std::string& body)> on_request =
       [](const std::string&, const std::string&, const std::string&) { return Answer{.status = 404}; };
 
@@ -170,8 +170,9 @@ class FakeApi {
       co_return goes_on;
     }
     const bool whole = method == "GET" && parameter(line, "limit") != "";
+    const std::string asked = parameter(line, "dryRun").empty() ? path : path + "?dryRun=All";
     const Answer out =
-        whole ? Answer{.body = list(kind, parameter(line, "continue"))} : on_request(method, path, content);
+        whole ? Answer{.body = list(kind, parameter(line, "continue"))} : on_request(method, asked, content);
     const std::string text =
         fmt::format("HTTP/1.1 {} OK\r\nContent-Length: {}\r\n\r\n{}", out.status, out.body.size(), out.body);
     const Result<void> sent = co_await stream.write_all(text, aio::Deadline{});
