@@ -76,4 +76,27 @@ class DeploymentWorld {
   std::array<Controller, 2> controllers_;
 };
 
+// `count` workers that are ready, each known to the fleet under test.
+inline aio::Task<model::FleetView> grown(DeploymentWorld& world, int count) {
+  for (int slot = 0; slot < count; ++slot) {
+    const auto asked = co_await world.fleet().start(slot, false, world.soon());
+    EXPECT_TRUE(asked) << asked.error().what;
+  }
+  co_await world.clock().sleep_for(std::chrono::seconds{15});
+  auto view = co_await world.fleet().view(world.soon());
+  EXPECT_TRUE(view) << view.error().what;
+  EXPECT_EQ(view->workers.size(), static_cast<std::size_t>(count));
+  for (const model::Worker& worker : view->workers) {
+    EXPECT_EQ(worker.state, model::WorkerState::ready) << worker.name;
+  }
+  co_return *view;
+}
+
+inline aio::Task<model::FleetView> seen(DeploymentWorld& world, Duration after) {
+  co_await world.clock().sleep_for(after);
+  auto view = co_await world.fleet().view(world.soon());
+  EXPECT_TRUE(view) << view.error().what;
+  co_return view ? *view : model::FleetView{};
+}
+
 }  // namespace sluice::kube
