@@ -52,7 +52,7 @@ test: ## builds with ASan and UBSan, runs unit and integration tests, sums them 
 	@ninja -C build/dev -j $(JOBS)
 	@$(call ctest,test,dev)
 
-e2e: ## a real Kubernetes cluster: built (8 min the first time), started, tested; needs root and Go 1.26
+e2e: image ## a real Kubernetes cluster: built (8 min the first time), started, tested; needs root and Go 1.26
 	@tools/setup e2e
 	@tests/e2e/cluster/kube/build.sh
 	@files=$$(gofmt -l tests/e2e); test -z "$$files" || { echo "not formatted, make fmt does it: $$files"; exit 1; }
