@@ -26,6 +26,9 @@ constexpr Duration open_timeout = 30s;
 constexpr Duration write_max = 10s;
 constexpr Duration beat_each = 1s;
 constexpr Duration look_each = 200ms;
+constexpr const char* no_definition =
+    "; if the resource definition is missing: kubectl apply --server-side -f deploy/charts/sluice/crds";
+constexpr const char* no_right = "; the chart's Role has the rights that it needs, in each of its namespaces";
 
 // The journal of all pools: a file that is rotated, or lines on stdout.
 class LineSink final : public control::JournalSink {
@@ -59,7 +62,8 @@ Space::Space(Context& context, kube::Api& api, const std::string& name)
       .path = pools_path(name), .read = kube::read_pool_object, .read_event = kube::read_pool_event};
   options.trouble = [&context](const Error* why) {
     if (why != nullptr) {
-      context.log.warn("controller", "WorkerPools cannot be read", {{"error", why->what}});
+      const std::string remedy = why->code == Code::gone ? no_definition : why->code == Code::denied ? no_right : "";
+      context.log.warn("controller", "WorkerPools cannot be read", {{"error", why->what + remedy}});
     }
   };
   pools = std::make_unique<kube::Mirror<kube::PoolObject>>(api, context.clock, context.random, std::move(options));
