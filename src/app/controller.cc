@@ -91,6 +91,7 @@ class Controlling {
   aio::Task<void> settle(Space* space);
   aio::Task<void> take_on(Space* space, kube::PoolObject object);
   void let_go(const std::string& key);
+  aio::Task<void> keep(std::string key, ClusterPool* pool);
   aio::Task<void> refuse(kube::PoolObject object, std::string why);
   aio::Task<aio::http::Response> answer(aio::http::Request request);
   [[nodiscard]] bool leads() const { return keeper_.held_until() > context_.clock.now(); }
@@ -303,8 +304,20 @@ aio::Task<void> Controlling::take_on(Space* space, kube::PoolObject object) {
     co_return;
   }
   one.pool = std::move(*opened);
-  one.task = group_.spawn(one.pool->run());
+  one.task = group_.spawn(keep(key, one.pool.get()));
   context_.log.info("controller", "pool is scaled", {{"pool", key}});
+}
+
+aio::Task<void> Controlling::keep(std::string key, ClusterPool* pool) {
+  const Error wrong = co_await pool->run();
+  const auto at = running_.find(key);
+  if (at == running_.end() || at->second.pool.get() != pool) {
+    co_return;
+  }
+  pool->close();
+  kube::PoolObject object = pool->object();
+  retired_.push_back(std::move(at->second.pool));
+  co_await refuse(std::move(object), wrong.what);
 }
 
 aio::Task<void> Controlling::refuse(kube::PoolObject object, std::string why) {
