@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 .PHONY: check check-tsan check-tidy check-seeds check-fuzz bench soak seeds fuzz fmt tidy clean
 
 JOBS ?= $(shell nproc)
+# Tests at once: most of them wait for servers and clocks, and use a third of a core.
+TEST_JOBS ?= $(shell echo $$((($$(nproc) * 3 + 1) / 2)))
 SECONDS ?= 30
 SEEDS ?= 10000
 TIDY_MINUTES ?= 30
@@ -24,7 +26,7 @@ configure = mkdir -p build && \
   { cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }; }
 # $(call ctest,STEP,PRESET,OPTIONS): runs the tests, then says how many cases passed; fails when one did not.
 ctest = rm -rf $(RESULTS)/$(1) && mkdir -p $(RESULTS)/$(1) && \
-  { GTEST_OUTPUT=xml:$(RESULTS)/$(1)/ SLUICE_RESULTS=$(RESULTS)/$(1) ctest --test-dir build/$(2) -j $(JOBS) $(3) \
+  { GTEST_OUTPUT=xml:$(RESULTS)/$(1)/ SLUICE_RESULTS=$(RESULTS)/$(1) ctest --test-dir build/$(2) -j $(TEST_JOBS) $(3) \
       --no-tests=error --output-on-failure --output-junit $(RESULTS)/$(1)/ctest.junit; status=$$?; \
     python3 tools/summary.py $(RESULTS)/$(1) || status=1; exit $$status; }
 
@@ -50,7 +52,7 @@ test: ## builds with ASan and UBSan, runs unit and integration tests, sums them 
 	@ninja -C build/dev -j $(JOBS)
 	@$(call ctest,test,dev)
 
-e2e: ## a real Kubernetes cluster: built (8 min the first time), started, tested; needs root and Go 1.26
+e2e: image ## a real Kubernetes cluster: built (8 min the first time), started, tested; needs root and Go 1.26
 	@tools/setup e2e
 	@tests/e2e/cluster/kube/build.sh
 	@files=$$(gofmt -l tests/e2e); test -z "$$files" || { echo "not formatted, make fmt does it: $$files"; exit 1; }

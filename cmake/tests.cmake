@@ -8,6 +8,9 @@ foreach(script ${scripts})
   add_test(NAME integration.${name} COMMAND ${Python3_EXECUTABLE} ${script} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(integration.${name} PROPERTIES LABELS integration TIMEOUT 1200
     ENVIRONMENT "SLUICE_BIN=$<TARGET_FILE:sluice>;SLUICE_BUILD=${CMAKE_BINARY_DIR}")
+  if(name MATCHES "^(faults_broker|management|rabbit|library|tools)")
+    set_tests_properties(integration.${name} PROPERTIES COST 100)  # the longest first: nobody waits for them at the end
+  endif()
 endforeach()
 
 # The house rules, the proof that each of them finds its violation, and that CI's sum hides none.

@@ -4,7 +4,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include "aio/task_group.h"
 #include "control/decide.h"
 #include "kube/event.h"
 #include "pool/pool.h"
@@ -20,6 +19,7 @@ constexpr Duration status_each = 30s;
 constexpr Duration first_status_after = 1s;
 constexpr Duration write_max = 10s;
 constexpr Duration leftovers_each = 5s;
+constexpr Duration judge_max = 5min;  // of thousands that begin together the last one's turn comes late
 
 const std::optional<pool::Credentials>* credentials_of(const pool::Queue& queue) {
   if (const auto* rabbit = std::get_if<pool::RabbitQueue>(&queue)) {
@@ -139,9 +139,7 @@ aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& conte
   const bool lists = is.workers.claim.by == pool::ClaimBy::broker || is.workers.claim.by == pool::ClaimBy::automatic;
   out->queue_ = std::move(*client);
   out->source_ = out->queue_->source({.lists_consumers = lists});
-  if (const Result<void> good = co_await out->make_fleet(deadline); !good) {
-    co_return good.error().in("spec.workers");
-  }
+  out->make_fleet();
   out->journal_ = std::make_unique<control::Journal>(*out->options_.journal, out->pool_.id(), pool::to_json(is),
                                                      context.random.hex(8));
   out->controller_ = std::make_unique<control::Controller>(
@@ -163,28 +161,43 @@ fleet::Fleet& ClusterPool::fleet() {
   return *jobs_;
 }
 
-aio::Task<Result<void>> ClusterPool::make_fleet(aio::Deadline deadline) {
+void ClusterPool::make_fleet() {
   if (pool_.spec.workers.deployment) {
     deployment_ = std::make_unique<kube::DeploymentFleet>(cluster_, context_.random,
                                                           deployment_options(context_, pool_, options_));
-    co_return Result<void>{};
+    return;
   }
   jobs_ = std::make_unique<kube::JobFleet>(
       cluster_, kube::JobFleetOptions{.job = job_template(pool_),
                                       .max = static_cast<int>(pool_.spec.workers.max),
                                       .readiness_is_claim = pool_.spec.workers.claim.by == pool::ClaimBy::readiness,
                                       .may_write_until = options_.may_write_until});
-  const Result<void> good = co_await jobs_->judge(deadline);
-  co_return good;
 }
 
-aio::Task<void> ClusterPool::run() {
+aio::Task<Error> ClusterPool::run() {
   aio::TaskGroup group(context_.loop, context_.clock);
+  if (deployment_) {
+    group.spawn(deployment_->run());
+  } else {
+    group.spawn(judge(&group));
+    group.spawn(end_leftovers());
+  }
   group.spawn(controller_->run());
   group.spawn(tell_status());
   group.spawn(tell_events());
-  group.spawn(deployment_ ? deployment_->run() : end_leftovers());
   co_await group.join();
+  co_return refused_.value_or(Error{});
+}
+
+// Beside its work, since of many pools that begin together each would wait for the others. A Job that is made meanwhile
+// is refused for the same reason.
+aio::Task<void> ClusterPool::judge(aio::TaskGroup* group) {
+  const aio::Deadline deadline = context_.clock.in(judge_max);
+  const Result<void> good = co_await jobs_->judge(deadline);
+  if (!good) {
+    refused_ = good.error().in("spec.workers");
+    group->cancel();
+  }
 }
 
 aio::Task<void> ClusterPool::tell_status() {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "aio/task_group.h"
 #include "app/cluster_secrets.h"
 #include "app/context.h"
 #include "app/event_pace.h"
@@ -33,8 +34,8 @@ class ClusterPool {
   static aio::Task<Result<std::unique_ptr<ClusterPool>>> open(Context& context, kube::Cluster& cluster,
                                                               kube::PoolObject object, pool::Pool pool,
                                                               ClusterPoolOptions options, aio::Deadline deadline);
-  // Ticks and tells its status until cancelled.
-  [[nodiscard]] aio::Task<void> run();
+  // Ticks and tells its status until cancelled, or until it is known what is wrong with the pool: its Error.
+  [[nodiscard]] aio::Task<Error> run();
   // The object changed in other ways than its spec.
   void update(kube::PoolObject object) { object_ = std::move(object); }
 
@@ -49,7 +50,8 @@ class ClusterPool {
   ClusterPool(Context& context, kube::Cluster& cluster, kube::PoolObject object, pool::Pool pool,
               ClusterPoolOptions options);
   [[nodiscard]] fleet::Fleet& fleet();
-  [[nodiscard]] aio::Task<Result<void>> make_fleet(aio::Deadline deadline);
+  void make_fleet();
+  [[nodiscard]] aio::Task<void> judge(aio::TaskGroup* group);
   [[nodiscard]] aio::Task<void> tell_status();
   [[nodiscard]] aio::Task<void> tell_events();
   [[nodiscard]] aio::Task<void> end_leftovers();
@@ -69,6 +71,7 @@ class ClusterPool {
   aio::Event ticked_;   // for tell_status()
   aio::Event decided_;  // for tell_events()
   std::uint64_t ticks_ = 0;
+  std::optional<Error> refused_;
 };
 
 // The status of a pool as it is written: of one that ticks, and of one that cannot be taken on. `with_time`: with the

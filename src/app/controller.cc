@@ -26,6 +26,9 @@ constexpr Duration open_timeout = 30s;
 constexpr Duration write_max = 10s;
 constexpr Duration beat_each = 1s;
 constexpr Duration look_each = 200ms;
+constexpr const char* no_definition =
+    "; if the resource definition is missing: kubectl apply --server-side -f deploy/charts/sluice/crds";
+constexpr const char* no_right = "; the chart's Role has the rights that it needs, in each of its namespaces";
 
 // The journal of all pools: a file that is rotated, or lines on stdout.
 class LineSink final : public control::JournalSink {
@@ -59,7 +62,8 @@ Space::Space(Context& context, kube::Api& api, const std::string& name)
       .path = pools_path(name), .read = kube::read_pool_object, .read_event = kube::read_pool_event};
   options.trouble = [&context](const Error* why) {
     if (why != nullptr) {
-      context.log.warn("controller", "WorkerPools cannot be read", {{"error", why->what}});
+      const std::string remedy = why->code == Code::gone ? no_definition : why->code == Code::denied ? no_right : "";
+      context.log.warn("controller", "WorkerPools cannot be read", {{"error", why->what + remedy}});
     }
   };
   pools = std::make_unique<kube::Mirror<kube::PoolObject>>(api, context.clock, context.random, std::move(options));
@@ -87,6 +91,7 @@ class Controlling {
   aio::Task<void> settle(Space* space);
   aio::Task<void> take_on(Space* space, kube::PoolObject object);
   void let_go(const std::string& key);
+  aio::Task<void> keep(std::string key, ClusterPool* pool);
   aio::Task<void> refuse(kube::PoolObject object, std::string why);
   aio::Task<aio::http::Response> answer(aio::http::Request request);
   [[nodiscard]] bool leads() const { return keeper_.held_until() > context_.clock.now(); }
@@ -299,8 +304,20 @@ aio::Task<void> Controlling::take_on(Space* space, kube::PoolObject object) {
     co_return;
   }
   one.pool = std::move(*opened);
-  one.task = group_.spawn(one.pool->run());
+  one.task = group_.spawn(keep(key, one.pool.get()));
   context_.log.info("controller", "pool is scaled", {{"pool", key}});
+}
+
+aio::Task<void> Controlling::keep(std::string key, ClusterPool* pool) {
+  const Error wrong = co_await pool->run();
+  const auto at = running_.find(key);
+  if (at == running_.end() || at->second.pool.get() != pool) {
+    co_return;
+  }
+  pool->close();
+  kube::PoolObject object = pool->object();
+  retired_.push_back(std::move(at->second.pool));
+  co_await refuse(std::move(object), wrong.what);
 }
 
 aio::Task<void> Controlling::refuse(kube::PoolObject object, std::string why) {

@@ -11,7 +11,12 @@ bool EventPace::trouble(std::string_view word) {
 }
 
 bool EventPace::take(std::string_view word, Time now) {
-  if (word == last_) {
+  if (word != "hold") {
+    holds_since_.reset();
+  } else if (!holds_since_) {
+    holds_since_ = now;
+  }
+  if (word == last_ || (holds_since_ && now - *holds_since_ < hold_is_news)) {
     return false;
   }
   if (last_.empty()) {

@@ -39,11 +39,24 @@ TEST(EventPace, APoolThatFlapsIsNoFloodAndItsTroubleIsStillTold) {
   EXPECT_TRUE(pace.take("blind", begin + 73s)) << "one a minute";
 }
 
+TEST(EventPace, AStepThatWaitsForItsWorkerIsNoNewsAndOneThatWaitsLongIs) {
+  EventPace pace;
+  EXPECT_FALSE(pace.take("steady", begin));
+  EXPECT_TRUE(pace.take("grow", begin + 10s));
+  EXPECT_FALSE(pace.take("hold", begin + 11s));
+  EXPECT_FALSE(pace.take("grow", begin + 20s)) << "it has been growing all the time";
+  EXPECT_FALSE(pace.take("hold", begin + 21s));
+  EXPECT_FALSE(pace.take("hold", begin + 80s));
+  EXPECT_TRUE(pace.take("hold", begin + 81s));
+  EXPECT_FALSE(pace.take("hold", begin + 2h));
+  EXPECT_TRUE(pace.take("grow", begin + 2h));
+}
+
 TEST(EventPace, WhatHadNoRoomIsToldWhenThereIs) {
   EventPace pace;
   EXPECT_FALSE(pace.take("steady", begin));
   for (int n = 0; n < 20; ++n) {
-    (void)pace.take(n % 2 == 0 ? "grow" : "hold", begin);
+    (void)pace.take(n % 2 == 0 ? "grow" : "shrink", begin);
   }
   EXPECT_FALSE(pace.take("steady", begin + 1s));
   EXPECT_TRUE(pace.take("steady", begin + 2min));

@@ -15,6 +15,9 @@ Duration of(double seconds) {
 
 VerbBudget::Kind VerbBudget::kind(std::string_view method, std::string_view path) {
   const std::string_view collection = path.substr(0, path.find('?'));
+  if (path.contains("dryRun=")) {
+    return Kind::judge;
+  }
   if (method == "POST") {
     return collection.ends_with("/events") ? Kind::tell : Kind::create;
   }

@@ -11,8 +11,8 @@ namespace sluice::kube {
 
 class VerbBudget {
  public:
-  enum class Kind { read, create, remove, write, tell };
-  static constexpr std::size_t kinds = 5;
+  enum class Kind { read, create, remove, write, tell, judge };  // judge: a dry run
+  static constexpr std::size_t kinds = 6;
   struct Rate {
     double a_second;
     double burst;  // at once, after a quiet time
@@ -22,7 +22,7 @@ class VerbBudget {
   // statuses of 100 pools, a burst of events what a person can read.
   static constexpr std::array<Rate, kinds> rates = {
       Rate{.a_second = 50, .burst = 100}, Rate{.a_second = 100, .burst = 200}, Rate{.a_second = 50, .burst = 100},
-      Rate{.a_second = 25, .burst = 100}, Rate{.a_second = 5, .burst = 25}};
+      Rate{.a_second = 25, .burst = 100}, Rate{.a_second = 5, .burst = 25},    Rate{.a_second = 25, .burst = 50}};
 
   // Which it is of: `method` and path of a request.
   [[nodiscard]] static Kind kind(std::string_view method, std::string_view path);
@@ -31,7 +31,7 @@ class VerbBudget {
   [[nodiscard]] Time turn(Kind kind, Time now, Time deadline);
 
  private:
-  std::array<Time, kinds> next_ = {Time::min(), Time::min(), Time::min(), Time::min(), Time::min()};
+  std::array<Time, kinds> next_ = {Time::min(), Time::min(), Time::min(), Time::min(), Time::min(), Time::min()};
 };
 
 }  // namespace sluice::kube

@@ -55,7 +55,8 @@ TEST(VerbBudget, KindsDoNotWaitForEachOther) {
 
 TEST(VerbBudget, KnowsTheKindsOfRequests) {
   EXPECT_EQ(VerbBudget::kind("GET", "/api/v1/pods?watch=1"), Kind::read);
-  EXPECT_EQ(VerbBudget::kind("POST", "/apis/batch/v1/namespaces/shop/jobs?dryRun=All"), Kind::create);
+  EXPECT_EQ(VerbBudget::kind("POST", "/apis/batch/v1/namespaces/shop/jobs?dryRun=All"), Kind::judge);
+  EXPECT_EQ(VerbBudget::kind("POST", "/apis/batch/v1/namespaces/shop/jobs"), Kind::create);
   EXPECT_EQ(VerbBudget::kind("POST", "/api/v1/namespaces/shop/events?x=1"), Kind::tell);
   EXPECT_EQ(VerbBudget::kind("DELETE", "/api/v1/namespaces/shop/pods/orders-w1-x"), Kind::remove);
   EXPECT_EQ(VerbBudget::kind("PATCH", "/apis/sluice.dev/v1alpha1/namespaces/shop/workerpools/orders/status"),
