@@ -35,7 +35,7 @@ const Deployment* DeploymentFleet::deployment() const {
 }
 
 Result<Time> DeploymentFleet::observed_at() const {
-  const Result<Time> deployments = observed(deployments_, clock_.now(), "Deployments");
+  Result<Time> deployments = observed(deployments_, clock_.now(), "Deployments");
   if (!deployments) {
     return deployments;
   }
@@ -46,7 +46,7 @@ Result<Time> DeploymentFleet::observed_at() const {
   if (!pods_) {
     return Error{Code::retry, "its pods are being listed"};
   }
-  const Result<Time> pods = observed(*pods_, clock_.now(), "pods");
+  Result<Time> pods = observed(*pods_, clock_.now(), "pods");
   return pods ? Result<Time>(std::min(*deployments, *pods)) : pods;
 }
 

@@ -236,7 +236,7 @@ aio::Task<Result<void>> DeploymentFleet::write(Deployment fresh, int replicas, a
     }
     co_return Result<void>{};
   }
-  const Error refusal = answer.error();
+  const Error& refusal = answer.error();
   if (refusal.code == Code::retry) {
     // It may have been done, and may still be: only a look tells, and a write after one refuses this.
     const Result<Deployment> now = co_await read(deadline);

@@ -128,12 +128,20 @@ class Rig:
         archive = self.folder / "worker.tar"
         write_image(archive, WORKER, {"bin/sluice": BIN})
         self.k8s.cluster.load(archive)
+        # RabbitMQ takes its guest from its own machine alone, which is where the relay is; the worker must be told so.
+        login = {"username": "guest", "password": "guest"}
+        self.k8s.create("secrets", {"metadata": {"name": "rabbit"}, "stringData": login})
+        queue = self.queue(f"amqp://{HOST}:{self.relay.port}")
+        queue["rabbitmq"]["credentials"] = {"secret": "rabbit"}
         spec = pod_spec("/bin/sluice", "work", "--exec", "/bin/sh", "--", "-c", "read seconds; sleep $seconds")
         del spec["restartPolicy"]
         spec["terminationGracePeriodSeconds"] = 120
+        spec["volumes"] = [{"name": "login", "secret": {"secretName": "rabbit"}}]
         container, = spec["containers"]
-        container.update(image=WORKER, resources={}, ports=[{"containerPort": 7172}], env=[
-            {"name": "SLUICE_QUEUE", "value": json.dumps({"queue": self.queue(f"amqp://{HOST}:{self.relay.port}")})},
+        container.update(image=WORKER, resources={}, ports=[{"containerPort": 7172}],
+                         volumeMounts=[{"name": "login", "mountPath": "/login/rabbit"}], env=[
+            {"name": "SLUICE_QUEUE", "value": json.dumps({"queue": queue})},
+            {"name": "SLUICE_SECRETS", "value": "/login"},
             {"name": "SLUICE_IDLE_EXIT", "value": "never"}, {"name": "SLUICE_WORKER_PORT", "value": "7172"},
             {"name": "SLUICE_WORKER", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
             readinessProbe={"httpGet": {"path": "/worker", "port": 7172}, "periodSeconds": 1, "failureThreshold": 1})
