@@ -55,6 +55,8 @@ test: ## builds with ASan and UBSan, runs unit and integration tests, sums them 
 e2e: image ## a real Kubernetes cluster: built (8 min the first time), started, tested; needs root and Go 1.26
 	@tools/setup e2e
 	@tests/e2e/cluster/kube/build.sh
+	@$(call configure,dev)
+	@ninja -C build/dev -j $(JOBS) sluice_no_lease
 	@files=$$(gofmt -l tests/e2e); test -z "$$files" || { echo "not formatted, make fmt does it: $$files"; exit 1; }
 	@rm -rf $(RESULTS)/e2e && mkdir -p $(RESULTS)/e2e && status=0; \
 	for script in tests/e2e/*_test.py; do \
@@ -106,7 +108,7 @@ soak: build ## the integration tests with their full counts, on the release bina
 	@SLUICE_BIN=$${SLUICE_BIN:-$(RELEASE)} python3 tools/soak.py $(ARGS)
 
 test-faults: build ## every row of the fault table in full, on the release binary; goes to docs/results/faults.md
-	@tools/setup test
+	@tools/setup e2e
 	@SLUICE_BIN=$${SLUICE_BIN:-$(RELEASE)} python3 tools/faults.py $(ARGS)
 
 fmt: ## formats every source file in place

@@ -33,3 +33,8 @@ if(TARGET sluice_queue_rabbit)
   target_link_libraries(rabbit_conformance PRIVATE sluice_queue_rabbit GTest::gtest GTest::gmock)
   set_target_properties(rabbit_conformance PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endif()
+
+# For tests/e2e/fence_test.py.
+add_executable(sluice_no_lease tests/e2e/no_lease.cc)
+target_link_libraries(sluice_no_lease PRIVATE sluice_app)
+set_target_properties(sluice_no_lease PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})

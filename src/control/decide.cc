@@ -177,7 +177,14 @@ const model::SeenWaiting* stuck(const Draft& d) {
 void clamp_capacity(Draft& d) {
   const model::SeenWaiting* no_progress = stuck(d);
   const bool full = d.seen.fleet.capacity == Room::full;
-  if (d.growth() == 0 || (!full && no_progress == nullptr)) {
+  // A policy that adds one after the other asks for nobody while one waits for a place, and would.
+  const bool waits = d.growth() == 0 && d.word == Word::hold && d.seen.unplaced() > 0;
+  if ((d.growth() == 0 && !waits) || (!full && no_progress == nullptr)) {
+    return;
+  }
+  if (waits) {
+    d.word = Word::full;
+    d.sentence += full ? "; " + d.seen.fleet.why : "";
     return;
   }
   const std::string why = full ? d.seen.fleet.why

@@ -55,6 +55,13 @@ class FakeDeployment {
         place(number);
       }
       control();
+      if (clock_.now() >= news_at_) {
+        // Watches are never silent for long: a real server sends bookmarks.
+        news_at_ = clock_.now() + std::chrono::seconds{30};
+        shown_.clear();
+        show();
+        api.put("pods", "other", {{"metadata", {{"name", "other"}, {"namespace", "default"}, {"uid", "other"}}}});
+      }
       for (const int number : numbers()) {
         go_on(workers_.at(number));
       }
@@ -382,6 +389,7 @@ class FakeDeployment {
   std::string shown_;
   std::string object_;
   std::string version_;
+  Time news_at_ = Time::min();
   int replicas_ = 0;
   int generation_ = 1;
   int observed_ = 0;

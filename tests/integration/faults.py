@@ -97,14 +97,15 @@ def row(number):
                 if told.seconds is not None and seconds > told.seconds * SLACK:
                     raise AssertionError(f"{seconds:.2f} s after the end of the fault; the bound is {told.bound}")
             finally:
-                _keep(number, told, verdict, seconds, seen)
+                keep(number, told, verdict, seconds, seen)
 
         return test(f"{number} {told.component}: {told.fault}")(run)
 
     return register
 
 
-def _keep(number, told, verdict, seconds, seen):
+def keep(number, told, verdict, seconds, seen):
+    """For tools/faults.py."""
     folder = os.environ.get("SLUICE_FAULTS")
     if folder:
         line = {"row": number, **told._asdict(), "verdict": verdict, "took": seconds, "seen": seen}
