@@ -231,7 +231,9 @@ void clamp_leader(Draft& d) {
 // Workers that never got a place are taken back when the backlog no longer needs them.
 void take_back(Draft& d) {
   const std::int64_t keep = std::max(d.proposal.enough, d.spec.workers.min);
-  const std::int64_t spare = std::min(d.seen.unplaced(), d.useful - keep);
+  // One of which nothing is known may have ended: it makes nobody else spare.
+  const std::int64_t sure = d.useful - d.seen.count(WorkerState::unknown);
+  const std::int64_t spare = std::min(d.seen.unplaced(), sure - keep);
   if (d.growth() > 0 || d.word == Word::blind || spare <= 0) {
     return;
   }
