@@ -61,33 +61,34 @@ kube::JobTemplate job_template(const pool::Pool& pool) {
   return out;
 }
 
+// Everything that keeps a good pool file from being scaled in a cluster, one problem a line.
 Result<void> fits_a_cluster(const pool::Pool& pool) {
+  std::string problems;
+  const auto add = [&](const std::string& problem) { problems += (problems.empty() ? "" : "\n") + problem; };
   if (const Result<void> known = control::decidable(pool.spec); !known) {
-    return known;
+    add(known.error().what);
   }
   if (std::holds_alternative<pool::LocalQueue>(pool.spec.queue)) {
-    return Error{Code::invalid,
-                 "spec.queue.local: a file on one machine is no queue for a cluster; accepted: rabbitmq"};
+    add("spec.queue.local: a file on one machine is no queue for a cluster; accepted: rabbitmq");
   }
   if (const auto* rabbit = std::get_if<pool::RabbitQueue>(&pool.spec.queue); rabbit != nullptr && rabbit->tls) {
     const pool::Tls& tls = *rabbit->tls;
-    if (tls.ca || tls.cert || tls.key) {
-      return Error{Code::invalid,
-                   fmt::format("spec.queue.rabbitmq.tls.{}: a path of a file, which in a cluster would be the "
-                               "controller's own; accepted: the keys ca.crt, tls.crt and tls.key of the Secret that "
-                               "credentials names",
-                               tls.ca     ? "ca"
-                               : tls.cert ? "cert"
-                                          : "key")};
+    for (const auto& [name, given] : {std::pair("ca", &tls.ca), {"cert", &tls.cert}, {"key", &tls.key}}) {
+      if (*given) {
+        add(
+            fmt::format("spec.queue.rabbitmq.tls.{}: a path of a file, which in a cluster would be the controller's "
+                        "own; accepted: the keys ca.crt, tls.crt and tls.key of the Secret that credentials names",
+                        name));
+      }
     }
   }
   if (const std::string_view word = wiring::unsupported(pool.spec.queue); !word.empty()) {
-    return Error{Code::invalid, fmt::format("spec.queue.{}: not in this version; accepted: rabbitmq", word)};
+    add(fmt::format("spec.queue.{}: not in this version; accepted: rabbitmq", word));
   }
   if (pool.spec.workers.deployment) {
-    return Error{Code::invalid, "spec.workers.deployment: not in this version; accepted: job"};
+    add("spec.workers.deployment: not in this version; accepted: job");
   }
-  return {};
+  return problems.empty() ? Result<void>{} : Result<void>(Error{Code::invalid, problems});
 }
 
 }  // namespace
