@@ -233,7 +233,9 @@ void clamp_leader(Draft& d) {
 // Workers that never got a place are taken back when the backlog no longer needs them.
 void take_back(Draft& d) {
   const std::int64_t keep = std::max(d.proposal.enough, d.spec.workers.min);
-  const std::int64_t spare = std::min(d.seen.unplaced(), d.useful - keep);
+  // One of which nothing is known may have ended: it makes nobody else spare.
+  const std::int64_t sure = d.useful - d.seen.count(WorkerState::unknown);
+  const std::int64_t spare = std::min(d.seen.unplaced(), sure - keep);
   if (d.growth() > 0 || d.word == Word::blind || spare <= 0) {
     return;
   }
@@ -254,7 +256,7 @@ std::int64_t needed(const Draft& d) {
 // In a Deployment nobody leaves unasked: idle workers that were not needed for a while are asked to. Not beside some
 // without a place, which would go in their stead.
 void let_go(Draft& d) {
-  const std::int64_t spare = d.useful - needed(d);
+  const std::int64_t spare = d.useful - d.seen.count(WorkerState::unknown) - needed(d);
   if (!d.spec.workers.deployment || d.growth() > 0 || d.word == Word::blind || d.seen.unplaced() > 0 || spare <= 0) {
     d.next.spare_since_ms.reset();
     return;

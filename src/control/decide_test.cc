@@ -166,6 +166,15 @@ TEST(Decide, AThresholdWhoseWorkerGetsNoPlaceIsFullToo) {
   EXPECT_EQ(reason(threshold_spec(), seen), "steady: 3 messages wait");
 }
 
+TEST(Decide, AWorkerOfWhichNothingIsKnownMakesNobodySpare) {
+  Observation seen = seen_of({.ready = 10, .unscheduled = 6, .starting = 4});
+  EXPECT_EQ(decide(per_worker_spec(1), {}, seen).decision.change, 0);
+  seen.workers[static_cast<std::size_t>(WorkerState::unknown)] = 13;
+  EXPECT_EQ(decide(per_worker_spec(1), {}, seen).decision.change, 0);
+  seen.queue.ready->n = 3;
+  EXPECT_EQ(decide(per_worker_spec(1), {}, seen).decision.change, -6);
+}
+
 TEST(Decide, ABrokenPoolProbesWithOneWorkerEverSlower) {
   pool::PoolSpec spec = per_worker_spec(1);
   Observation seen = seen_of({.ready = 50}, 1'000'000);

@@ -90,6 +90,8 @@ void JobFleet::look_at(const Job& job, int slot, model::FleetView& view) {
   const Pod* const pod = pod_of(job);
   if (pod != nullptr) {
     known.note_end(*pod, clock_.now());
+    // It never ran: it was taken back, perhaps by whoever led before.
+    known.withdrawn = known.withdrawn || (known.ended_at && pod->node.empty());
   }
   if (job.over()) {
     if (!known.withdrawn) {

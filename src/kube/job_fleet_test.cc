@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "aio/task_group.h"
 #include "fleet/conformance.h"
 #include "kube/testing_cluster.h"
@@ -255,6 +257,35 @@ TEST(JobFleet, ThePodOfAWorkerThatHasEndedIsEndedWithWhatRunsBesideIt) {
   };
   world.run(body());
   EXPECT_EQ(world.fake().deleted_pods, 1);
+}
+
+// Who leads next sees a Job that failed, and a pod that nobody ever ran.
+TEST(JobFleet, AWorkerThatAnotherTookBackHasNotFailed) {
+  JobWorld world;
+  const auto body = [&]() -> aio::Task<void> {
+    for (const int slot : {0, 1, 2}) {
+      const auto asked = co_await world.fleet().start(slot, false, world.soon());
+      EXPECT_TRUE(asked);
+    }
+    bool withdrawn = false;
+    std::vector<model::EndedWorker> ended;
+    for (int i = 0; i < 60; ++i) {
+      co_await world.clock().sleep_for(50ms);
+      const auto mine = co_await world.fleet().view(world.soon());
+      const auto seen = co_await world.other().view(world.soon());
+      const auto waits = std::ranges::find(mine->workers, WorkerState::unscheduled, &model::Worker::state);
+      if (!withdrawn && waits != mine->workers.end()) {
+        const int slot = waits->slot;
+        std::string id = waits->id;
+        const auto done = co_await world.fleet().withdraw(slot, id, world.soon());
+        withdrawn = done.has_value();
+      }
+      ended = seen->ended;
+    }
+    EXPECT_TRUE(withdrawn);
+    EXPECT_THAT(ended, IsEmpty()) << "the other says: " << (ended.empty() ? "" : ended.front().why);
+  };
+  world.run(body());
 }
 
 TEST(JobFleet, HoldsWhenWhatItKnowsIsTooOld) {

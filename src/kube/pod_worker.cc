@@ -93,6 +93,9 @@ void PodWorker::note_end(const Pod& pod, Time now) {
     return;
   }
   ended_at = ended_at.value_or(now);
+  if (pod.node.empty()) {
+    return;  // it never ran, so there is no how
+  }
   fleet::EndFacts facts{.was_ready = was_ready};
   facts.from_outside =
       !pod.disrupted.empty() ||

@@ -29,6 +29,7 @@ class FakeCluster {
     std::optional<int> exit_code;  // its container has ended
     std::string last_words;
     bool deleting = false;           // its pod
+    bool collected = false;          // which had no node, and is Failed by that before it goes
     std::optional<std::string> end;  // the Job's: Complete or Failed
     std::string version;             // of its pod
     std::string job_version;
@@ -170,6 +171,9 @@ class FakeCluster {
       worker.pod = fmt::format("{}-{}", worker.job, ++made_);
       place(worker.slot);
       show_pod(worker);
+    } else if (worker.deleting && worker.node.empty() && !worker.collected) {
+      worker.collected = true;
+      show_pod(worker);
     } else if (worker.deleting || worker.exit_code) {
       nodes_.remove(worker.slot, clock_.now());
       worker.end = worker.exit_code == 0 ? "Complete" : "Failed";
@@ -238,9 +242,10 @@ class FakeCluster {
     } else if (worker.running) {
       container["state"] = {{"running", boost::json::object()}};
     }
-    const char* const phase = worker.exit_code ? (*worker.exit_code == 0 ? "Succeeded" : "Failed")
-                              : worker.running ? "Running"
-                                               : "Pending";
+    const char* const phase = worker.collected   ? "Failed"
+                              : worker.exit_code ? (*worker.exit_code == 0 ? "Succeeded" : "Failed")
+                              : worker.running   ? "Running"
+                                                 : "Pending";
     boost::json::object meta{{"name", worker.pod},
                              {"namespace", space},
                              {"uid", "pod-" + worker.pod},
