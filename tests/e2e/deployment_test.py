@@ -189,7 +189,7 @@ def _(k8s):
         equal(kinds, {("update", "deployments", "scale"), ("patch", "pods", "")}, "what was written")
 
 
-@test("a rollout holds, and so does another autoscaler; both are in the status")
+@test("another autoscaler is a conflict, which the status says, until it is gone")
 def _(k8s):
     k8s.cluster.nodes(f"d-{k8s.name}", 1, cpu="8")
     with Rig(k8s) as rig:
