@@ -119,7 +119,8 @@ aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& conte
   out->controller_ = std::make_unique<control::Controller>(
       context.loop, context.clock, out->fleet_->changed(), *out->source_, *out->fleet_, *out->journal_, context.log,
       out->pool_, control::ControllerOptions{.budget = context.polls.of(out->queue_->broker())});
-  out->controller_->after_tick = [pool = out.get()](const control::Snapshot&) {
+  out->controller_->after_tick = [pool = out.get()](const control::Snapshot& snapshot) {
+    pool->options_.ticked(snapshot);
     ++pool->ticks_;
     pool->ticked_.notify();
   };

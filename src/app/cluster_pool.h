@@ -20,7 +20,8 @@ struct ClusterPoolOptions {
   std::string secrets;       // the folder in which a Secret NAME of the pool's namespace is the folder NAME
   std::string installation;  // who we are, for status.controller
   std::function<Time()> may_write_until;
-  control::JournalSink* journal = nullptr;  // outlives it
+  std::shared_ptr<control::JournalSink> journal;
+  std::function<void(const control::Snapshot&)> ticked;  // after each tick
 };
 
 class ClusterPool {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "model/tally.h"
 
 namespace sluice::model {
 
@@ -42,6 +43,7 @@ struct Worker {
   std::string place;               // node it runs on or waits for, for people
   bool stays_when_idle = false;    // started with idle exit off, because its slot was below `min`
   bool silent = false;             // runs, and says nothing of messages: whether it takes any the broker has to tell
+  SaidTally tally = nullptr;       // what it says it has done
 };
 
 enum class EndKind {
@@ -58,6 +60,7 @@ struct EndedWorker {
   bool started = true;  // was ready, or succeeded, or ran at least 10 s
   std::string why;      // last words, exit status
   Time ended_at;
+  SaidTally tally = nullptr;  // as it last said
 };
 
 enum class Room {
