@@ -28,7 +28,7 @@ bool plain_name(std::string_view text) {
          std::ranges::all_of(text, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
 }
 
-// A face that is not the one to ask now says so, and when to ask again; nobody else's 503 is waited for.
+// Not the one to ask now, or nobody behind that name yet: it says when to ask again.
 bool later(const Response& response) {
   return response.status == 503 && aio::http::retry_after(response.headers).has_value();
 }

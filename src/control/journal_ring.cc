@@ -56,15 +56,14 @@ void JournalRing::trim(Lines& lines) {
 }
 
 void JournalRing::add(const std::string& pool, std::string_view line, const std::optional<ControlState>& before) {
-  const std::size_t pools = pools_.size();
   Lines& lines = pools_[pool];
   lines.entries.push_back({.line = std::string(line), .before = before});
   const std::size_t more = cost(lines.entries.back());
   lines.bytes += more;
   bytes_ += more;
   trim(lines);
-  if (pools_.size() > pools && bytes_ > limits_.bytes) {
-    for (auto& [name, others] : pools_) {  // the shares have become smaller
+  if (bytes_ > limits_.bytes) {
+    for (auto& [name, others] : pools_) {  // the shares have become smaller since they were added to
       trim(others);
     }
   }

@@ -151,7 +151,7 @@ class Api:
         """The status ("True", "False", "Unknown") of an object's condition; None: it has none, or there is no such
         object."""
         try:
-            conditions = self.get(path).get("status", {}).get("conditions", [])
+            conditions = self.get(path).get("status", {}).get("conditions") or []  # null at first
         except ApiError as problem:
             if problem.code == 404:
                 return None
