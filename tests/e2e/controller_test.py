@@ -157,8 +157,8 @@ def reader(k8s, folder):
 
 
 def behind(k8s, *ports):
-    """What listens at these ports of the host, as the endpoints of the Service sluice. The proxy of the API server goes to
-    pods alone: each stands for a pod that no node runs."""
+    """What listens at these ports of the host, as the endpoints of the Service sluice. The proxy of the API server goes
+    to pods alone: each stands for a pod that no node runs."""
     subsets = []
     for port in ports:
         pod = k8s.create("pods", {"metadata": {"name": f"host-{port}"}, "spec": {
@@ -197,7 +197,8 @@ def _(k8s):
             one = pools()[0]
             equal((one["pool"], one["ready"], one["max"]), (f"{k8s.name}/orders", 5, 3), "the pool")
         contains(sluice("explain", "orders"), f"{k8s.name}/orders ")
-        words = {json.loads(line)["word"] for line in sluice("explain", "orders", "-n", "50", "-o", "json").splitlines()}
+        told = sluice("explain", "orders", "-n", "50", "-o", "json").splitlines()
+        words = {json.loads(line)["word"] for line in told}
         equal("grow" in words, True, f"decisions to grow among {words}")
         contains(sluice("status", "--service", "nobody:7171", config=k8s.cluster.kubeconfig, code=1), "--service")
         contains(sluice("status", "--service", "nobody:7171", code=1), "services/proxy")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP face of a scaler: metrics, status and explain, read by a strict reader, by the verbs, and by nobody's friend."""
+"""The HTTP face of a scaler: metrics, status and explain, read by a strict reader, the verbs, and nobody's friend."""
 
 import http.client
 import json
@@ -173,7 +173,8 @@ def _(box):
     server = ("explain", "orders", "--server", face.url)
     until = by_file[0][-1]["tick"]
     equal(decided(box.sluice(*server, "-n", 1000, "--tick", until, "-o", "json", exit=0)), by_file[0], "all decisions")
-    equal(told(box.sluice(*server, "--tick", until, exit=0)).splitlines()[0], by_file[1].splitlines()[0], "the sentence")
+    last = told(box.sluice(*server, "--tick", until, exit=0))
+    equal(last.splitlines()[0], by_file[1].splitlines()[0], "the sentence")
     equal(told(box.sluice(*server, "--tick", grow["tick"], exit=0)), by_file[2], "a growth, in full")
     equal(decided(box.sluice(*server, "--at", grow["at"], "-o", "json", exit=0)), by_file[3], "by its time")
     contains(box.sluice("explain", "nobody", "--server", face.url, exit=1).err, "there is: default/orders")
@@ -215,7 +216,8 @@ def _(box):
 @test("hostile requests get a sentence or the end, and the scaler goes on")
 def _(box):
     _, face = idle(box)
-    for target, code in (("/", 404), ("/metrics/../x", 404), ("/api/v1/explain?last=-1", 400), ("/api/v1/status?x=1", 400),
+    for target, code in (("/", 404), ("/metrics/../x", 404), ("/api/v1/explain?last=-1", 400),
+                         ("/api/v1/status?x=1", 400),
                          ("/api/v1/explain?pool=%00", 400), ("/api/v1/explain?pool=a&pool=b", 400),
                          ("/api/v1/explain?pool=%1b[31m", 400), ("/api/v1/explain?last=99999999999999999999", 400),
                          ("/api/v1/explain?" + "&".join(f"a{n}=1" for n in range(100)), 400)):
