@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 .PHONY: check check-tsan check-tidy check-seeds check-fuzz bench soak seeds fuzz fmt tidy clean
 
 JOBS ?= $(shell nproc)
+# Tests at once: most of them wait for servers and clocks, and use a third of a core.
+TEST_JOBS ?= $(shell echo $$((($$(nproc) * 3 + 1) / 2)))
 SECONDS ?= 30
 SEEDS ?= 10000
 TIDY_MINUTES ?= 30
@@ -24,7 +26,7 @@ configure = mkdir -p build && \
   { cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }; }
 # $(call ctest,STEP,PRESET,OPTIONS): runs the tests, then says how many cases passed; fails when one did not.
 ctest = rm -rf $(RESULTS)/$(1) && mkdir -p $(RESULTS)/$(1) && \
-  { GTEST_OUTPUT=xml:$(RESULTS)/$(1)/ SLUICE_RESULTS=$(RESULTS)/$(1) ctest --test-dir build/$(2) -j $(JOBS) $(3) \
+  { GTEST_OUTPUT=xml:$(RESULTS)/$(1)/ SLUICE_RESULTS=$(RESULTS)/$(1) ctest --test-dir build/$(2) -j $(TEST_JOBS) $(3) \
       --no-tests=error --output-on-failure --output-junit $(RESULTS)/$(1)/ctest.junit; status=$$?; \
     python3 tools/summary.py $(RESULTS)/$(1) || status=1; exit $$status; }
 
@@ -50,14 +52,14 @@ test: ## builds with ASan and UBSan, runs unit and integration tests, sums them 
 	@ninja -C build/dev -j $(JOBS)
 	@$(call ctest,test,dev)
 
-e2e: ## a real Kubernetes cluster: built (8 min the first time), started, tested; needs root and Go 1.26
+e2e: image ## a real Kubernetes cluster: built (8 min the first time), started, tested; needs root and Go 1.26
 	@tools/setup e2e
 	@tests/e2e/cluster/kube/build.sh
+	@$(call configure,dev)
+	@ninja -C build/dev -j $(JOBS) sluice_no_lease
 	@files=$$(gofmt -l tests/e2e); test -z "$$files" || { echo "not formatted, make fmt does it: $$files"; exit 1; }
 	@rm -rf $(RESULTS)/e2e && mkdir -p $(RESULTS)/e2e && status=0; \
-	for script in tests/e2e/*_test.py; do \
-	  echo "$$script"; SLUICE_RESULTS=$(RESULTS)/e2e python3 $$script || status=1; \
-	done; \
+	SLUICE_RESULTS=$(RESULTS)/e2e python3 tests/e2e/run.py || status=1; \
 	python3 tools/summary.py $(RESULTS)/e2e || status=1; exit $$status
 
 # `make -k check` goes on to the next part when one fails, and still ends in failure.
@@ -104,7 +106,7 @@ soak: build ## the integration tests with their full counts, on the release bina
 	@SLUICE_BIN=$${SLUICE_BIN:-$(RELEASE)} python3 tools/soak.py $(ARGS)
 
 test-faults: build ## every row of the fault table in full, on the release binary; goes to docs/results/faults.md
-	@tools/setup test
+	@tools/setup e2e
 	@SLUICE_BIN=$${SLUICE_BIN:-$(RELEASE)} python3 tools/faults.py $(ARGS)
 
 fmt: ## formats every source file in place

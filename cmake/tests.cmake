@@ -8,6 +8,9 @@ foreach(script ${scripts})
   add_test(NAME integration.${name} COMMAND ${Python3_EXECUTABLE} ${script} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(integration.${name} PROPERTIES LABELS integration TIMEOUT 1200
     ENVIRONMENT "SLUICE_BIN=$<TARGET_FILE:sluice>;SLUICE_BUILD=${CMAKE_BINARY_DIR}")
+  if(name MATCHES "^(faults_broker|management|rabbit|library|tools)")
+    set_tests_properties(integration.${name} PROPERTIES COST 100)  # the longest first: nobody waits for them at the end
+  endif()
 endforeach()
 
 # The house rules, the proof that each of them finds its violation, and that CI's sum hides none.
@@ -30,3 +33,8 @@ if(TARGET sluice_queue_rabbit)
   target_link_libraries(rabbit_conformance PRIVATE sluice_queue_rabbit GTest::gtest GTest::gmock)
   set_target_properties(rabbit_conformance PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endif()
+
+# For tests/e2e/fence_test.py.
+add_executable(sluice_no_lease tests/e2e/no_lease.cc)
+target_link_libraries(sluice_no_lease PRIVATE sluice_app)
+set_target_properties(sluice_no_lease PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})

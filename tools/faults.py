@@ -4,8 +4,9 @@
 
     tools/faults.py [F3 F25 ...]      # these rows alone; the others keep what the file says of them
 
-The rows are tests of tests/integration/faults_*_test.py, which say how each fault is injected; the last few are those
-of other scripts, which have more to say of their fault than fits into a row.
+The rows are tests of tests/integration/faults_*_test.py and tests/e2e/kube_faults_test.py, which say how each fault is
+injected; the last few are those of other scripts, which have more to say of their fault than fits into a row. Those of
+the Kubernetes API take a real cluster: tools/setup e2e.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests/integration"
 RESULTS = ROOT / "docs/results/faults.md"
-SCRIPTS = ("faults_worker_test", "faults_publisher_test", "faults_broker_test")
+SCRIPTS = ("faults_worker_test", "faults_publisher_test", "faults_broker_test", "../e2e/kube_faults_test")
 
 # Rows whose tests are elsewhere: (component, fault, expected, bound, script, words that its tests' names contain).
 ELSEWHERE = {
@@ -125,7 +126,7 @@ def written(rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="F1 to F34 (default: all)")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="F1 to F57 (default: all)")
     arguments = parser.parse_args()
     own = {row for script in SCRIPTS
            for row in re.findall(r'^@row\("(F\d+)"\)', (TESTS / f"{script}.py").read_text(encoding="utf-8"), re.M)}

@@ -2,9 +2,10 @@
 #include "app/cluster_pool.h"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
-#include "aio/task_group.h"
 #include "control/decide.h"
+#include "kube/event.h"
 #include "pool/pool.h"
 
 namespace sluice::app {
@@ -18,6 +19,7 @@ constexpr Duration status_each = 30s;
 constexpr Duration first_status_after = 1s;
 constexpr Duration write_max = 10s;
 constexpr Duration leftovers_each = 5s;
+constexpr Duration judge_max = 5min;  // of thousands that begin together the last one's turn comes late
 
 const std::optional<pool::Credentials>* credentials_of(const pool::Queue& queue) {
   if (const auto* rabbit = std::get_if<pool::RabbitQueue>(&queue)) {
@@ -59,21 +61,34 @@ kube::JobTemplate job_template(const pool::Pool& pool) {
   return out;
 }
 
+// Everything that keeps a good pool file from being scaled in a cluster, one problem a line.
 Result<void> fits_a_cluster(const pool::Pool& pool) {
+  std::string problems;
+  const auto add = [&](const std::string& problem) { problems += (problems.empty() ? "" : "\n") + problem; };
   if (const Result<void> known = control::decidable(pool.spec); !known) {
-    return known;
+    add(known.error().what);
   }
   if (std::holds_alternative<pool::LocalQueue>(pool.spec.queue)) {
-    return Error{Code::invalid,
-                 "spec.queue.local: a file on one machine is no queue for a cluster; accepted: rabbitmq"};
+    add("spec.queue.local: a file on one machine is no queue for a cluster; accepted: rabbitmq");
+  }
+  if (const auto* rabbit = std::get_if<pool::RabbitQueue>(&pool.spec.queue); rabbit != nullptr && rabbit->tls) {
+    const pool::Tls& tls = *rabbit->tls;
+    for (const auto& [name, given] : {std::pair("ca", &tls.ca), {"cert", &tls.cert}, {"key", &tls.key}}) {
+      if (*given) {
+        add(
+            fmt::format("spec.queue.rabbitmq.tls.{}: a path of a file, which in a cluster would be the controller's "
+                        "own; accepted: the keys ca.crt, tls.crt and tls.key of the Secret that credentials names",
+                        name));
+      }
+    }
   }
   if (const std::string_view word = wiring::unsupported(pool.spec.queue); !word.empty()) {
-    return Error{Code::invalid, fmt::format("spec.queue.{}: not in this version; accepted: rabbitmq", word)};
+    add(fmt::format("spec.queue.{}: not in this version; accepted: rabbitmq", word));
   }
   if (pool.spec.workers.deployment) {
-    return Error{Code::invalid, "spec.workers.deployment: not in this version; accepted: job"};
+    add("spec.workers.deployment: not in this version; accepted: job");
   }
-  return {};
+  return problems.empty() ? Result<void>{} : Result<void>(Error{Code::invalid, problems});
 }
 
 }  // namespace
@@ -85,7 +100,8 @@ ClusterPool::ClusterPool(Context& context, kube::Cluster& cluster, kube::PoolObj
       object_(std::move(object)),
       pool_(std::move(pool)),
       options_(std::move(options)),
-      ticked_(context.clock) {}
+      ticked_(context.clock),
+      decided_(context.clock) {}
 
 aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& context, kube::Cluster& cluster,
                                                                   kube::PoolObject object, pool::Pool pool,
@@ -101,6 +117,10 @@ aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& conte
     co_return body.error().in("spec.workers");
   }
   wiring::QueueAccess access{.secrets = options.secrets, .purpose = "sluice controller"};
+  const bool mounted = ::access((options.secrets + "/" + fleet.job.secret).c_str(), X_OK) == 0;
+  if (!fleet.job.secret.empty() && !mounted && options.read_secrets != nullptr) {
+    access.secret_source = co_await options.read_secrets->follow(pool.namespace_, fleet.job.secret, deadline);
+  }
   wiring::QueueSpec spec = wiring::queue_spec(pool.spec);
   Result<std::unique_ptr<wiring::QueueClient>> client =
       co_await context.queues.open(std::move(spec), std::move(access), deadline);
@@ -123,16 +143,31 @@ aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& conte
     pool->options_.ticked(snapshot);
     ++pool->ticks_;
     pool->ticked_.notify();
+    pool->decided_.notify();
   };
   co_return out;
 }
 
-aio::Task<void> ClusterPool::run() {
+aio::Task<Error> ClusterPool::run() {
   aio::TaskGroup group(context_.loop, context_.clock);
+  group.spawn(judge(&group));
   group.spawn(controller_->run());
   group.spawn(tell_status());
+  group.spawn(tell_events());
   group.spawn(end_leftovers());
   co_await group.join();
+  co_return refused_.value_or(Error{});
+}
+
+// Beside its work, since of many pools that begin together each would wait for the others. A Job that is made meanwhile
+// is refused for the same reason.
+aio::Task<void> ClusterPool::judge(aio::TaskGroup* group) {
+  const aio::Deadline deadline = context_.clock.in(judge_max);
+  const Result<void> good = co_await fleet_->judge(deadline);
+  if (!good) {
+    refused_ = good.error().in("spec.workers");
+    group->cancel();
+  }
 }
 
 aio::Task<void> ClusterPool::tell_status() {
@@ -154,6 +189,27 @@ aio::Task<void> ClusterPool::tell_status() {
       context_.log.warn("controller", "status not written", {{"pool", pool_.id()}, {"error", written.error().what}});
     }
     co_await context_.clock.sleep_for(status_each);
+  }
+}
+
+aio::Task<void> ClusterPool::tell_events() {
+  EventPace pace;
+  while (true) {
+    co_await decided_.wait(for_ever);
+    const std::string reason = snapshot().decision.reason;
+    const std::string word = reason.substr(0, reason.find(':'));
+    if (!pace.take(word, context_.clock.now())) {
+      continue;
+    }
+    kube::Telling telling{
+        .about = object_.meta, .warning = EventPace::trouble(word), .reason = reason_word(word), .message = reason};
+    std::string name = fmt::format("{}.{}", pool_.name, context_.random.hex(16));
+    const aio::Deadline deadline = context_.clock.in(write_max);
+    const Result<void> told =
+        co_await kube::tell_event(cluster_.api(), std::move(telling), std::move(name), context_.clock.wall(), deadline);
+    if (!told) {
+      context_.log.warn("controller", "event not told", {{"pool", pool_.id()}, {"error", told.error().what}});
+    }
   }
 }
 

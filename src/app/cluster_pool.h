@@ -6,7 +6,10 @@
 #include <optional>
 #include <string>
 
+#include "aio/task_group.h"
+#include "app/cluster_secrets.h"
 #include "app/context.h"
+#include "app/event_pace.h"
 #include "control/controller.h"
 #include "control/journal.h"
 #include "kube/job_fleet.h"
@@ -17,8 +20,9 @@
 namespace sluice::app {
 
 struct ClusterPoolOptions {
-  std::string secrets;       // the folder in which a Secret NAME of the pool's namespace is the folder NAME
-  std::string installation;  // who we are, for status.controller
+  std::string secrets;  // the folder in which a Secret NAME of the pool's namespace is the folder NAME, if mounted
+  ClusterSecrets* read_secrets = nullptr;  // reads those that are not; outlives it
+  std::string installation;                // who we are, for status.controller
   std::function<Time()> may_write_until;
   std::shared_ptr<control::JournalSink> journal;
   std::function<void(const control::Snapshot&)> ticked;  // after each tick
@@ -30,8 +34,8 @@ class ClusterPool {
   static aio::Task<Result<std::unique_ptr<ClusterPool>>> open(Context& context, kube::Cluster& cluster,
                                                               kube::PoolObject object, pool::Pool pool,
                                                               ClusterPoolOptions options, aio::Deadline deadline);
-  // Ticks and tells its status until cancelled.
-  [[nodiscard]] aio::Task<void> run();
+  // Ticks and tells its status until cancelled, or until it is known what is wrong with the pool: its Error.
+  [[nodiscard]] aio::Task<Error> run();
   // The object changed in other ways than its spec.
   void update(kube::PoolObject object) { object_ = std::move(object); }
 
@@ -45,7 +49,9 @@ class ClusterPool {
  private:
   ClusterPool(Context& context, kube::Cluster& cluster, kube::PoolObject object, pool::Pool pool,
               ClusterPoolOptions options);
+  [[nodiscard]] aio::Task<void> judge(aio::TaskGroup* group);
   [[nodiscard]] aio::Task<void> tell_status();
+  [[nodiscard]] aio::Task<void> tell_events();
   [[nodiscard]] aio::Task<void> end_leftovers();
 
   Context& context_;
@@ -58,8 +64,10 @@ class ClusterPool {
   std::unique_ptr<kube::JobFleet> fleet_;
   std::unique_ptr<control::Journal> journal_;
   std::unique_ptr<control::Controller> controller_;
-  aio::Event ticked_;
+  aio::Event ticked_;   // for tell_status()
+  aio::Event decided_;  // for tell_events()
   std::uint64_t ticks_ = 0;
+  std::optional<Error> refused_;
 };
 
 // The status of a pool as it is written: of one that ticks, and of one that cannot be taken on. `with_time`: with the
@@ -69,6 +77,8 @@ class ClusterPool {
                                       bool with_time);
 [[nodiscard]] std::string refusal_json(const kube::PoolObject& object, const std::string& why,
                                        const std::string& installation, WallTime at);
+// The first word of a decision's reason as a condition and an event have it: "Grow".
+[[nodiscard]] std::string reason_word(std::string_view word);
 // Writes it by server-side apply. Errors as of kube::Api::ask().
 [[nodiscard]] aio::Task<Result<void>> write_status(kube::Api& api, kube::Meta meta, std::string status,
                                                    aio::Deadline deadline);

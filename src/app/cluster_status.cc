@@ -2,6 +2,7 @@
 // The status of a WorkerPool, as kubectl shows it.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "app/cluster_pool.h"
@@ -12,6 +13,25 @@ namespace sluice::app {
 namespace {
 
 namespace json = boost::json;
+
+// metav1.Condition's limit, which the resource definition has too: beyond it the whole status would be refused.
+constexpr std::size_t message_max = 32768;
+
+// Whole lines of `message` as far as they fit, then how many more there are.
+std::string fitting(std::string message) {
+  if (message.size() <= message_max) {
+    return message;
+  }
+  constexpr std::size_t last_line = 64;
+  std::size_t end = message.rfind('\n', message_max - last_line);
+  if (end == std::string::npos) {
+    for (end = message_max - last_line; (static_cast<unsigned char>(message[end]) & 0xc0U) == 0x80; --end) {
+    }
+  }
+  const auto more = std::count(message.begin() + static_cast<std::ptrdiff_t>(end) + 1, message.end(), '\n') + 1;
+  message.resize(end);
+  return message + fmt::format("\n.. and {} more", more);
+}
 
 // metav1.Condition. Its time is when the condition last came to be what it is: kept from the object where that is so.
 json::object condition(const kube::PoolObject& object, std::string_view type, bool is, std::string_view reason,
@@ -24,15 +44,9 @@ json::object condition(const kube::PoolObject& object, std::string_view type, bo
   return {{"type", type},
           {"status", status},
           {"reason", reason},
-          {"message", message},
+          {"message", fitting(message)},
           {"lastTransitionTime", since},
           {"observedGeneration", object.generation}};
-}
-
-std::string reason_word(std::string_view word) {
-  std::string out(word);
-  out.front() = static_cast<char>(out.front() - 'a' + 'A');
-  return out;
 }
 
 json::array waiting(const model::Observation& seen) {
@@ -44,6 +58,12 @@ json::array waiting(const model::Observation& seen) {
 }
 
 }  // namespace
+
+std::string reason_word(std::string_view word) {
+  std::string out(word);
+  out.front() = static_cast<char>(out.front() - 'a' + 'A');
+  return out;
+}
 
 std::string status_json(const pool::Pool& pool, const kube::PoolObject& object, const control::Snapshot& snapshot,
                         const std::string& installation, bool with_time) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "app/cluster_pool.h"
@@ -71,6 +73,21 @@ TEST(ClusterStatus, ARefusedPoolHasAllItsProblemsInOneCondition) {
   EXPECT_EQ(status.at("why").as_string(), "$.spec.a: no");
   EXPECT_EQ(status.at("conditions").at(0).at("type").as_string(), "Accepted");
   EXPECT_EQ(status.at("conditions").at(0).at("message").as_string(), "$.spec.a: no\n$.spec.b: no");
+}
+
+TEST(ClusterStatus, MoreProblemsThanAConditionHoldsAreCounted) {
+  std::string why;
+  for (int i = 0; i < 1000; ++i) {
+    why += fmt::format("{}$.spec.field{}: unknown field; accepted: paused, queue, policy", i == 0 ? "" : "\n", i);
+  }
+  const json::value status = json::parse(refusal_json({.generation = 2}, why, "ops/sluice", {}));
+  const std::string message(status.at("conditions").at(0).at("message").as_string());
+  EXPECT_LE(message.size(), 32768U);
+  EXPECT_GT(message.size(), 32000U);
+  const auto listed = std::count(message.begin(), message.end(), '\n');
+  EXPECT_THAT(message, testing::EndsWith(fmt::format("policy\n.. and {} more", 1000 - listed)));
+  const json::value line = json::parse(refusal_json({}, std::string(40000, 'x'), "ops/sluice", {}));
+  EXPECT_LE(line.at("conditions").at(0).at("message").as_string().size(), 32768U);
 }
 
 }  // namespace

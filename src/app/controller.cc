@@ -16,6 +16,7 @@
 #include "control/journal_file.h"
 #include "control/journal_ring.h"
 #include "control/journal_stream.h"
+#include "kube/event.h"
 #include "kube/lease_keeper.h"
 #include "pool/pool.h"
 #include "serve/face.h"
@@ -29,6 +30,9 @@ constexpr Duration open_timeout = 30s;
 constexpr Duration write_max = 10s;
 constexpr Duration beat_each = 1s;
 constexpr Duration look_each = 200ms;
+constexpr const char* no_definition =
+    "; if the resource definition is missing: kubectl apply --server-side -f deploy/charts/sluice/crds";
+constexpr const char* no_right = "; the chart's Role has the rights that it needs, in each of its namespaces";
 
 // One namespace, or all: its Jobs, pods and pools.
 struct Space {
@@ -48,7 +52,8 @@ Space::Space(Context& context, kube::Api& api, const std::string& name)
       .path = pools_path(name), .read = kube::read_pool_object, .read_event = kube::read_pool_event};
   options.trouble = [&context](const Error* why) {
     if (why != nullptr) {
-      context.log.warn("controller", "WorkerPools cannot be read", {{"error", why->what}});
+      const std::string remedy = why->code == Code::gone ? no_definition : why->code == Code::denied ? no_right : "";
+      context.log.warn("controller", "WorkerPools cannot be read", {{"error", why->what + remedy}});
     }
   };
   pools = std::make_unique<kube::Mirror<kube::PoolObject>>(api, context.clock, context.random, std::move(options));
@@ -76,6 +81,7 @@ class Controlling {
   aio::Task<void> settle(Space* space);
   aio::Task<void> take_on(Space* space, kube::PoolObject object);
   void let_go(const std::string& key);
+  aio::Task<void> keep(std::string key, ClusterPool* pool);
   aio::Task<void> refuse(kube::PoolObject object, std::string why);
   [[nodiscard]] bool leads() const { return keeper_.held_until() > context_.clock.now(); }
   [[nodiscard]] bool listed() const;
@@ -92,6 +98,7 @@ class Controlling {
   std::vector<std::unique_ptr<Space>> spaces_;
   std::unique_ptr<control::JournalSink> journal_;
   control::SharedSink shared_{*journal_};  // by the journals of all pools
+  ClusterSecrets secrets_;
   kube::LeaseKeeper keeper_;
   aio::TaskGroup group_;
   std::map<std::string, Running> running_;
@@ -138,6 +145,7 @@ Controlling::Controlling(Context& context, ControllerSettings settings)
       face_(context.clock, board_, [this] { return listed(); }),
       api_(context.loop, context.clock, settings_.access, file_reader(), context.environment, api_options(board_)),
       journal_(journal_sink(context, settings_.journal)),
+      secrets_(context.clock, api_, context.log),
       keeper_(keeper_options(context, settings_),
               [&context](const std::string& news) {
                 context.loop.post([&context, news] {
@@ -176,6 +184,7 @@ aio::Task<int> Controlling::run() {
   group_.spawn(server.run());
   group_.spawn(serve::watch_stalls(context_.clock, board_));
   group_.spawn(beat());
+  group_.spawn(secrets_.run());
   for (const std::unique_ptr<Space>& space : spaces_) {
     group_.spawn(space->cluster->run());
     group_.spawn(space->pools->run());
@@ -300,6 +309,7 @@ aio::Task<void> Controlling::take_on(Space* space, kube::PoolObject object) {
   const std::string of_space = settings_.secrets + "/" + object.meta.space;
   ClusterPoolOptions options{
       .secrets = ::access(of_space.c_str(), X_OK) == 0 ? of_space : settings_.secrets,
+      .read_secrets = &secrets_,
       .installation = installation(),
       .may_write_until = [this] { return keeper_.held_until(); },
       .journal = std::make_shared<control::PoolSink>(shared_, &board_.ring(), key),
@@ -312,8 +322,20 @@ aio::Task<void> Controlling::take_on(Space* space, kube::PoolObject object) {
     co_return;
   }
   one.pool = std::move(*opened);
-  one.task = group_.spawn(one.pool->run());
+  one.task = group_.spawn(keep(key, one.pool.get()));
   context_.log.info("controller", "pool is scaled", {{"pool", key}});
+}
+
+aio::Task<void> Controlling::keep(std::string key, ClusterPool* pool) {
+  const Error wrong = co_await pool->run();
+  const auto at = running_.find(key);
+  if (at == running_.end() || at->second.pool.get() != pool) {
+    co_return;
+  }
+  pool->close();
+  kube::PoolObject object = pool->object();
+  retired_.push_back(std::move(at->second.pool));
+  co_await refuse(std::move(object), wrong.what);
 }
 
 aio::Task<void> Controlling::refuse(kube::PoolObject object, std::string why) {
@@ -325,6 +347,13 @@ aio::Task<void> Controlling::refuse(kube::PoolObject object, std::string why) {
   const Result<void> written = co_await write_status(api_, object.meta, std::move(status), deadline);
   if (!written) {
     context_.log.warn("controller", "status not written", {{"pool", key}, {"error", written.error().what}});
+  }
+  kube::Telling telling{.about = object.meta, .warning = true, .reason = "Invalid", .message = std::move(why)};
+  std::string name = fmt::format("{}.{}", object.meta.name, context_.random.hex(16));
+  const Result<void> told =
+      co_await kube::tell_event(api_, std::move(telling), std::move(name), context_.clock.wall(), deadline);
+  if (!told) {
+    context_.log.warn("controller", "event not told", {{"pool", key}, {"error", told.error().what}});
   }
 }
 

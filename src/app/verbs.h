@@ -21,6 +21,7 @@ namespace sluice::app {
 [[nodiscard]] Verb scale_verb();
 [[nodiscard]] Verb controller_verb();
 [[nodiscard]] Verb decide_verb();
+[[nodiscard]] Verb crd_verb();
 [[nodiscard]] Verb completion_verb();
 [[nodiscard]] Verb man_verb();
 

@@ -175,7 +175,14 @@ const model::SeenWaiting* stuck(const Draft& d) {
 void clamp_capacity(Draft& d) {
   const model::SeenWaiting* no_progress = stuck(d);
   const bool full = d.seen.fleet.capacity == Room::full;
-  if (d.growth() == 0 || (!full && no_progress == nullptr)) {
+  // A policy that adds one after the other asks for nobody while one waits for a place, and would.
+  const bool waits = d.growth() == 0 && d.word == Word::hold && d.seen.unplaced() > 0;
+  if ((d.growth() == 0 && !waits) || (!full && no_progress == nullptr)) {
+    return;
+  }
+  if (waits) {
+    d.word = Word::full;
+    d.sentence += full ? "; " + d.seen.fleet.why : "";
     return;
   }
   const std::string why = full ? d.seen.fleet.why
@@ -224,7 +231,9 @@ void clamp_leader(Draft& d) {
 // Workers that never got a place are taken back when the backlog no longer needs them.
 void take_back(Draft& d) {
   const std::int64_t keep = std::max(d.proposal.enough, d.spec.workers.min);
-  const std::int64_t spare = std::min(d.seen.unplaced(), d.useful - keep);
+  // One of which nothing is known may have ended: it makes nobody else spare.
+  const std::int64_t sure = d.useful - d.seen.count(WorkerState::unknown);
+  const std::int64_t spare = std::min(d.seen.unplaced(), sure - keep);
   if (d.growth() > 0 || d.word == Word::blind || spare <= 0) {
     return;
   }

@@ -151,6 +151,30 @@ TEST(Decide, NoPlaceForTooLongIsFull) {
             "full: 18 messages wait and 0 are in work, one worker each is 18; orders-w4 has had no place for 5 min");
 }
 
+// A threshold asks for nobody while the last one waits, and that wait is what shows that it is full.
+TEST(Decide, AThresholdWhoseWorkerGetsNoPlaceIsFullToo) {
+  Observation seen = seen_of({.ready = 37, .unscheduled = 1});
+  EXPECT_THAT(reason(threshold_spec(), seen), testing::StartsWith("hold: orders-w4 has waited for a place"));
+  seen.waiting[0].for_ms = to_ms(Duration{5min}) + 1;
+  EXPECT_EQ(reason(threshold_spec(), seen), "full: orders-w4 has waited for a place for 5 min (node 2 boots)");
+  seen.waiting[0].for_ms = 1000;
+  seen.fleet.capacity = model::Room::full;
+  seen.fleet.why = "exceeded quota: none";
+  EXPECT_EQ(reason(threshold_spec(), seen),
+            "full: orders-w4 has waited for a place for 1 s (node 2 boots); exceeded quota: none");
+  seen.queue.ready->n = 3;
+  EXPECT_EQ(reason(threshold_spec(), seen), "steady: 3 messages wait");
+}
+
+TEST(Decide, AWorkerOfWhichNothingIsKnownMakesNobodySpare) {
+  Observation seen = seen_of({.ready = 10, .unscheduled = 6, .starting = 4});
+  EXPECT_EQ(decide(per_worker_spec(1), {}, seen).decision.change, 0);
+  seen.workers[static_cast<std::size_t>(WorkerState::unknown)] = 13;
+  EXPECT_EQ(decide(per_worker_spec(1), {}, seen).decision.change, 0);
+  seen.queue.ready->n = 3;
+  EXPECT_EQ(decide(per_worker_spec(1), {}, seen).decision.change, -6);
+}
+
 TEST(Decide, ABrokenPoolProbesWithOneWorkerEverSlower) {
   pool::PoolSpec spec = per_worker_spec(1);
   Observation seen = seen_of({.ready = 50}, 1'000'000);

@@ -76,12 +76,29 @@ void Api::renew_client(const Credential& credential) {
   }
 }
 
-aio::Task<Result<aio::http::Request>> Api::prepare(Call call, aio::Deadline deadline) {
-  if (!call.urgent && clock_.now() < pause_until_) {
+aio::Task<Result<void>> Api::wait_for_turn(VerbBudget::Kind kind, aio::Deadline deadline) {
+  while (clock_.now() < pause_until_) {
     if (deadline.at <= pause_until_) {
       co_return Error{Code::throttled, access_.server + " has asked for a pause"};
     }
     co_await clock_.sleep_until(pause_until_);
+  }
+  const Time turn = budget_.turn(kind, clock_.now(), deadline.at);
+  if (turn >= deadline.at) {
+    co_return Error{Code::throttled, "too many requests wait for their turn here"};
+  }
+  if (turn > clock_.now()) {
+    co_await clock_.sleep_until(turn);
+  }
+  co_return Result<void>{};
+}
+
+aio::Task<Result<aio::http::Request>> Api::prepare(Call call, aio::Deadline deadline) {
+  if (!call.urgent) {
+    const Result<void> turn = co_await wait_for_turn(VerbBudget::kind(call.method, call.path), deadline);
+    if (!turn) {
+      co_return turn.error();
+    }
   }
   const Result<Credential> credential = co_await identity_.show(deadline);
   if (!credential) {

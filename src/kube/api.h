@@ -10,6 +10,7 @@
 #include "kube/identity.h"
 #include "kube/objects.h"
 #include "kube/splitter.h"
+#include "kube/verb_budget.h"
 
 namespace sluice::kube {
 
@@ -25,7 +26,7 @@ struct Call {
   std::string path;  // "/apis/batch/v1/namespaces/shop/jobs", without the server's own prefix; with a query
   std::string body = {};
   std::string content_type = "application/json";
-  // Does not wait while the server has asked for a pause (429, 503): the renewal of a lease.
+  // Waits neither while the server has asked for a pause (429, 503) nor for its turn: the renewal of a lease.
   bool urgent = false;
 };
 
@@ -56,7 +57,8 @@ class Api {
  private:
   // Has client_ show this certificate; what is under way on connections with another one goes on.
   void renew_client(const Credential& credential);
-  // Waits out a pause, then has the credential in the request and in client_.
+  // Waits out a pause and for its turn, then has the credential in the request and in client_.
+  [[nodiscard]] aio::Task<Result<void>> wait_for_turn(VerbBudget::Kind kind, aio::Deadline deadline);
   [[nodiscard]] aio::Task<Result<aio::http::Request>> prepare(Call call, aio::Deadline deadline);
   // An answer below 300, to be read as it comes.
   [[nodiscard]] aio::Task<Result<std::unique_ptr<aio::http::Incoming>>> open(std::string path, aio::Deadline deadline);
@@ -72,6 +74,7 @@ class Api {
   std::shared_ptr<aio::http::Client> client_;
   std::string client_cert_;
   Time pause_until_ = Time::min();
+  VerbBudget budget_;
 };
 
 // "?" or "&" before the next parameter of a path, and the parameter, percent-encoded.

@@ -34,6 +34,10 @@ class JobFleet final : public fleet::Fleet {
   // `cluster` outlives it.
   JobFleet(Cluster& cluster, JobFleetOptions options);
 
+  // Has the API server judge the template by a create that is not kept. An Error (Code::invalid) only where it would
+  // never take such a Job: what it cannot say now, the first create says.
+  [[nodiscard]] aio::Task<Result<void>> judge(aio::Deadline deadline);
+
   aio::Task<Result<model::FleetView>> view(aio::Deadline deadline) override;
   aio::Task<Result<void>> start(int slot, bool stays_when_idle, aio::Deadline deadline) override;
   // Deletes the pod as it was read while it had no node; a Job without a pod is left: it would start on a full quota

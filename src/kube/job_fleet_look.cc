@@ -213,6 +213,10 @@ void JobFleet::note_end(Known& known, const Pod& pod) {
     return;
   }
   known.ended_at = known.ended_at.value_or(clock_.now());
+  if (pod.node.empty()) {
+    known.withdrawn = true;  // it never ran: whoever led before took it back
+    return;
+  }
   fleet::EndFacts facts{.was_ready = known.was_ready};
   facts.from_outside =
       !pod.disrupted.empty() ||

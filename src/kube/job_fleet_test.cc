@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "aio/task_group.h"
 #include "fleet/conformance.h"
 #include "kube/testing_cluster.h"
@@ -257,6 +259,35 @@ TEST(JobFleet, ThePodOfAWorkerThatHasEndedIsEndedWithWhatRunsBesideIt) {
   EXPECT_EQ(world.fake().deleted_pods, 1);
 }
 
+// Who leads next sees a Job that failed, and a pod that nobody ever ran.
+TEST(JobFleet, AWorkerThatAnotherTookBackHasNotFailed) {
+  JobWorld world;
+  const auto body = [&]() -> aio::Task<void> {
+    for (const int slot : {0, 1, 2}) {
+      const auto asked = co_await world.fleet().start(slot, false, world.soon());
+      EXPECT_TRUE(asked);
+    }
+    bool withdrawn = false;
+    std::vector<model::EndedWorker> ended;
+    for (int i = 0; i < 60; ++i) {
+      co_await world.clock().sleep_for(50ms);
+      const auto mine = co_await world.fleet().view(world.soon());
+      const auto seen = co_await world.other().view(world.soon());
+      const auto waits = std::ranges::find(mine->workers, WorkerState::unscheduled, &model::Worker::state);
+      if (!withdrawn && waits != mine->workers.end()) {
+        const int slot = waits->slot;
+        std::string id = waits->id;
+        const auto done = co_await world.fleet().withdraw(slot, id, world.soon());
+        withdrawn = done.has_value();
+      }
+      ended = seen->ended;
+    }
+    EXPECT_TRUE(withdrawn);
+    EXPECT_THAT(ended, IsEmpty()) << "the other says: " << (ended.empty() ? "" : ended.front().why);
+  };
+  world.run(body());
+}
+
 TEST(JobFleet, HoldsWhenWhatItKnowsIsTooOld) {
   JobWorld world;
   const auto body = [&]() -> aio::Task<void> {
@@ -276,6 +307,34 @@ TEST(JobFleet, HoldsWhenWhatItKnowsIsTooOld) {
     co_await world.clock().sleep_for(40s);
     view = co_await world.fleet().view(world.soon());
     EXPECT_EQ(only(view).state, WorkerState::ready);
+  };
+  world.run(body());
+}
+
+// Only what the API server would never take condemns a template.
+TEST(JobFleet, ATemplateIsJudgedByACreateThatIsNotKept) {
+  JobWorld world;
+  const auto body = [&]() -> aio::Task<void> {
+    const auto good = co_await world.fleet().judge(world.soon());
+    EXPECT_TRUE(good) << good.error().what;
+    const auto view = co_await world.fleet().view(world.soon());
+    EXPECT_THAT(view->workers, IsEmpty());
+    world.fake().dry_run = {.status = 422, .body = R"({"kind":"Status","message":"containers: Required value"})"};
+    const auto bad = co_await world.fleet().judge(world.soon());
+    EXPECT_EQ(bad.error().code, Code::invalid);
+    EXPECT_EQ(bad.error().what, "the API server does not take its Job: containers: Required value");
+    for (const FakeApi::Answer& other :
+         {FakeApi::Answer{.status = 403, .body = R"({"kind":"Status","message":"exceeded quota: none"})"},
+          FakeApi::Answer{.status = 409, .body = R"({"kind":"Status","message":"already exists"})"},
+          FakeApi::Answer{.status = 400, .body = R"({"kind":"Status","message":"webhook does not support dry run"})"},
+          FakeApi::Answer{.status = 500, .body = ""}}) {
+      world.fake().dry_run = other;
+      const auto unknown = co_await world.fleet().judge(world.soon());
+      EXPECT_TRUE(unknown) << other.body;
+    }
+    world.may_write_until = world.clock().now();
+    const auto standby = co_await world.fleet().judge(world.soon());
+    EXPECT_TRUE(standby) << "it is asked again by who acts";
   };
   world.run(body());
 }

@@ -35,7 +35,7 @@ class LeaseKeeper {
   LeaseKeeper& operator=(const LeaseKeeper&) = delete;
 
   // Any thread. Until when this process may write; in the past when it may not.
-  [[nodiscard]] Time held_until() const { return Time{Duration{held_until_.load()}}; }
+  [[nodiscard]] Time held_until() const;
   // The loop lives. Call it each second from there.
   void beat(Time now) { beat_.store(now.time_since_epoch().count()); }
   // Gives the lease up. From the return on held_until() is in the past; the server is told soon after.

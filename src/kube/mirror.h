@@ -2,6 +2,7 @@
 #pragma once
 // A collection of the API server, kept here: listed page by page, then watched, then watched again from where that
 // ended, and listed anew when the server has forgotten that version.
+#include <cstdint>
 #include <functional>
 #include <iterator>
 #include <map>
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include "aio/event.h"
+#include "base/number.h"
 #include "base/random.h"
 #include "kube/api.h"
 
@@ -21,8 +23,8 @@ struct MirrorOptions {
   std::string path;  // of the collection, with its selectors
   Result<T> (*read)(std::string_view json) = nullptr;
   Result<Event<T>> (*read_event)(std::string_view json) = nullptr;
-  // Without a byte for this long a watch is begun anew. Bookmarks come each minute.
-  Duration silence = std::chrono::seconds{90};
+  // Without a byte for this long a watch is begun anew. Bookmarks come each minute; what went silent is known in 90 s.
+  Duration silence = std::chrono::seconds{80};
   Duration list_max = std::chrono::seconds{60};
   // After every change, by what was there before and what is there now; either may be null. In the middle of a change:
   // it notes or notifies, and calls nothing of the mirror.
@@ -89,6 +91,8 @@ class Mirror {
   [[nodiscard]] aio::Event& changed() { return changed_; }
 
  private:
+  // Chosen: what comes too late is among the last few.
+  static constexpr std::size_t gone_max = 1000;
   static constexpr Backoff::Options backoff_options{.base = std::chrono::seconds{1}, .cap = std::chrono::seconds{30}};
 
   void note(const Error* why) {
@@ -129,6 +133,7 @@ class Mirror {
       at = there ? ours_.erase(at) : std::next(at);
     }
     std::swap(all_, all);
+    gone_.clear();
     version_ = head->version;
     listed_ = true;
     backoff_.reset();
@@ -162,6 +167,9 @@ class Mirror {
       return {};
     }
     const std::string key = key_of(object);
+    if (is_older(key, object)) {
+      return {};
+    }
     if (const auto ours = ours_.find(key); ours != ours_.end()) {
       if (ours->second.meta.uid != object.meta.uid) {
         return {};  // of the object that had this name before ours
@@ -170,12 +178,33 @@ class Mirror {
     }
     if (event->type != EventType::deleted) {
       set(key, std::move(object));
-    } else if (const auto gone = all_.find(key); gone != all_.end()) {
+      return {};
+    }
+    if (gone_.size() >= gone_max) {
+      gone_.clear();
+    }
+    gone_.insert_or_assign(key, object.meta.version);
+    if (const auto gone = all_.find(key); gone != all_.end()) {
       const T before = std::move(gone->second);
       all_.erase(gone);
       tell(&before, nullptr);
     }
     return {};
+  }
+
+  // Whether something newer of this name is known. No server tells of one object in the wrong order; what breaks
+  // between may, and would leave here what is not so until the next list. Versions are numbers that grow, whatever else
+  // they were once declared to be.
+  [[nodiscard]] bool is_older(const std::string& key, const T& object) const {
+    const auto at = all_.find(key);
+    const auto gone = gone_.find(key);
+    if (at == all_.end() && gone == gone_.end()) {
+      return false;
+    }
+    const std::string& known = at != all_.end() ? at->second.meta.version : gone->second;
+    const auto was = parse_number<std::uint64_t>(known);
+    const auto is = parse_number<std::uint64_t>(object.meta.version);
+    return was && is && *is < *was;
   }
 
   static std::string key_of(const T& object) { return object.meta.space + "/" + object.meta.name; }
@@ -211,8 +240,9 @@ class Mirror {
   Random& random_;
   const MirrorOptions<T> options_;
   Map all_;
-  Map ours_;             // written by us, and not told of by the server yet
-  std::string version_;  // where to go on; empty: with a list
+  Map ours_;                                              // written by us, and not told of by the server yet
+  std::map<std::string, std::string, std::less<>> gone_;  // the last that were deleted, and at which version
+  std::string version_;                                   // where to go on; empty: with a list
   bool listed_ = false;
   Time heard_at_ = Time::min();
   Time broke_at_ = Time::min();

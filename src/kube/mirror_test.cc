@@ -131,6 +131,33 @@ TEST(Mirror, ABookmarkIsEnoughNotToListAnew) {
   EXPECT_EQ(world.fake.watches, 2);
 }
 
+TEST(Mirror, AnEventThatComesTooLateChangesNothing) {
+  World world;
+  world.run([&]() -> aio::Task<void> {
+    world.fake.set("b", 0);
+    co_await world.clock.sleep_for(1ms);
+    world.fake.set("a", 1);
+    world.fake.set("a", 2);
+    world.fake.swap();
+    co_await world.clock.sleep_for(1ms);
+    EXPECT_THAT(world.active(), ElementsAre(Pair("a", 2), Pair("b", 0)));
+    world.fake.remove("a");
+    world.fake.set("a", 7);
+    world.fake.swap();
+    co_await world.clock.sleep_for(1ms);
+    EXPECT_THAT(world.active(), ElementsAre(Pair("a", 7), Pair("b", 0))) << "the new one goes with the old one";
+    world.fake.set("b", 1);
+    world.fake.remove("b");
+    world.fake.swap();
+    co_await world.clock.sleep_for(1ms);
+    EXPECT_THAT(world.active(), ElementsAre(Pair("a", 7))) << "what is gone comes again";
+    world.fake.set("b", 3);
+    co_await world.clock.sleep_for(1ms);
+    EXPECT_THAT(world.active(), ElementsAre(Pair("a", 7), Pair("b", 3)));
+  });
+  EXPECT_EQ(world.fake.lists, 1);
+}
+
 // Whatever fails on the way, it is never a part of a list, and in the end it is what the server has.
 TEST(Mirror, IsRightInTheEndWhateverStepFails) {
   const std::size_t steps = aio::for_each_failure([](aio::Faults& faults) {

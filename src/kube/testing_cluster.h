@@ -29,6 +29,7 @@ class FakeCluster {
     std::optional<int> exit_code;  // its container has ended
     std::string last_words;
     bool deleting = false;           // its pod
+    bool collected = false;          // which had no node, and is Failed by that before it goes
     std::optional<std::string> end;  // the Job's: Complete or Failed
     std::string version;             // of its pod
     std::string job_version;
@@ -75,6 +76,7 @@ class FakeCluster {
   bool next_fails = false;
   bool silent = false;  // workers that are not sluice's
   int deleted_pods = 0;
+  FakeApi::Answer dry_run = {};  // to creates that are not to be kept
 
  private:
   static constexpr Duration step = std::chrono::milliseconds{50};
@@ -94,6 +96,9 @@ class FakeCluster {
 
   Answer answer(const std::string& method, const std::string& name, const std::string& path, const std::string& body) {
     const bool jobs = path.contains("/jobs");
+    if (method == "POST" && path.contains("dryRun=All")) {
+      return dry_run;
+    }
     if (method == "POST") {
       return create(boost::json::parse(body).as_object());
     }
@@ -166,6 +171,9 @@ class FakeCluster {
       worker.pod = fmt::format("{}-{}", worker.job, ++made_);
       place(worker.slot);
       show_pod(worker);
+    } else if (worker.deleting && worker.node.empty() && !worker.collected) {
+      worker.collected = true;
+      show_pod(worker);
     } else if (worker.deleting || worker.exit_code) {
       nodes_.remove(worker.slot, clock_.now());
       worker.end = worker.exit_code == 0 ? "Complete" : "Failed";
@@ -234,9 +242,10 @@ class FakeCluster {
     } else if (worker.running) {
       container["state"] = {{"running", boost::json::object()}};
     }
-    const char* const phase = worker.exit_code ? (*worker.exit_code == 0 ? "Succeeded" : "Failed")
-                              : worker.running ? "Running"
-                                               : "Pending";
+    const char* const phase = worker.collected   ? "Failed"
+                              : worker.exit_code ? (*worker.exit_code == 0 ? "Succeeded" : "Failed")
+                              : worker.running   ? "Running"
+                                                 : "Pending";
     boost::json::object meta{{"name", worker.pod},
                              {"namespace", space},
                              {"uid", "pod-" + worker.pod},

@@ -233,6 +233,7 @@ std::vector<Chapter> value_chapters() {
            url("http://h#@evil"),
            url("amqp://0x7f.1"),
            url("amqp://2130706433"),
+           url("amqp://2130706433."),
            url("amqp://host%00"),
            url("amqp://ho st"),
            url("amqp://a\\r\\nb"),

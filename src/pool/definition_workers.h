@@ -30,7 +30,7 @@ void describe(V& v, T& o) {
   v.rule(o,
          {.fields = {"command"},
           .accepted = "a program as the first of the command's texts",
-          .cel = "!has(self.command) || self.command[0] != ''"},
+          .cel = "!has(self.command) || self.command.size() == 0 || self.command[0] != ''"},
          [](const Run& r) {
            return wrong_unless(r.command.empty() || !r.command.front().empty(),
                                "an empty text where the program belongs");

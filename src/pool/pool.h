@@ -56,6 +56,9 @@ struct ParsedQueue {
 
 // JSON schema (draft 2020-12) of a pool file, with the rules between fields as CEL in x-kubernetes-validations.
 [[nodiscard]] std::string json_schema();
+// The CustomResourceDefinition, by which an API server judges pools as parse_pool() does: one line of JSON, or YAML.
+[[nodiscard]] std::string crd_json();
+[[nodiscard]] std::string crd_yaml();
 // The reference page in Markdown: a table for every object.
 [[nodiscard]] std::string reference_page();
 

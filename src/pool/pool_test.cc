@@ -308,9 +308,10 @@ TEST(Pool, NamesTheFirstProblemOfAnUnreadableSpec) {
             "1 more)");
 }
 
-TEST(Pool, SchemaAndReferencePageAreThoseThatAreCommitted) {
+TEST(Pool, SchemaReferencePageAndResourceDefinitionAreThoseThatAreCommitted) {
   expect_file_holds("docs/reference/pool.schema.json", json_schema());
   expect_file_holds("docs/reference/pool.md", reference_page());
+  expect_file_holds("deploy/charts/sluice/crds/workerpools.yaml", crd_yaml());
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ namespace urls = boost::urls;
 // A name whose last part is a number is no name: resolvers read 0x7f.1 and 2130706433 as addresses, each in its own
 // way.
 bool numeric_but_no_address(std::string_view host) {
+  host = host.substr(0, host.size() - (host.ends_with('.') ? 1 : 0));  // a rooted name
   const std::size_t dot = host.find_last_of('.');
   const std::string_view last = host.substr(dot == std::string_view::npos ? 0 : dot + 1);
   return !last.empty() && (last.find_first_not_of("0123456789") == std::string_view::npos || last.starts_with("0x") ||

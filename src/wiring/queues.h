@@ -19,6 +19,7 @@
 #include "queue/examined.h"
 #include "queue/publisher.h"
 #include "queue/receiver.h"
+#include "wiring/secret.h"
 
 namespace sluice::queue::rabbit {
 class Broker;
@@ -40,8 +41,9 @@ struct QueueSpec {
 }
 
 struct QueueAccess {
-  bool create = true;        // false: a local queue that is not there is an error
-  std::string secrets;       // the folder in which `credentials: {secret: NAME}` is the folder NAME
+  bool create = true;   // false: a local queue that is not there is an error
+  std::string secrets;  // the folder in which `credentials: {secret: NAME}` is the folder NAME
+  std::shared_ptr<const SecretSource> secret_source = {};  // instead of that folder
   std::string purpose;       // for whom: the connection's name in the broker's tools, such as "sluice work orders-w3"
   std::size_t prefetch = 1;  // deliveries that a receiver holds at most
   std::optional<Duration> max_runtime = {};  // of a handler, where one is set

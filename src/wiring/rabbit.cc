@@ -29,10 +29,10 @@ using queue::rabbit::RetryQueue;
 struct RabbitPlace {
   pool::RabbitQueue queue;
   Address address;
-  std::string secrets;  // the folder
+  std::shared_ptr<const SecretSource> secrets;
   // Names the login and the virtual host: who has the same ones can share.
   [[nodiscard]] std::string login_key() const {
-    return fmt::format("{}\n{}", queue.credentials ? secrets + "/" + queue.credentials->secret : "", queue.vhost);
+    return fmt::format("{}\n{}", queue.credentials ? secrets->place(queue.credentials->secret) : "", queue.vhost);
   }
 };
 
@@ -42,6 +42,10 @@ constexpr Duration broker_patience = std::chrono::minutes{30};  // RabbitMQ's co
 
 const pool::RabbitQueue& rabbit_of(const QueueSpec& spec) {
   return std::get<pool::RabbitQueue>(spec.queue);
+}
+
+std::shared_ptr<const SecretSource> source_of(const QueueAccess& access) {
+  return access.secret_source ? access.secret_source : std::make_shared<FolderSecrets>(access.secrets);
 }
 
 bool loopback(const Address& address) {
@@ -66,14 +70,14 @@ Result<Login> login_of(const RabbitPlace& place) {
     }
     return Login{};
   }
-  const Secret secret(secrets, queue.credentials->secret);
-  const bool certificate = secret.has("tls.crt") || (queue.tls && queue.tls->cert);
-  if (address.tls && certificate && !secret.has("password")) {
-    Result<std::string> user = secret.has("username") ? secret.read("username") : std::string();
+  const std::string& secret = queue.credentials->secret;
+  const bool certificate = secrets->has(secret, "tls.crt") || (queue.tls && queue.tls->cert);
+  if (address.tls && certificate && !secrets->has(secret, "password")) {
+    Result<std::string> user = secrets->has(secret, "username") ? secrets->read(secret, "username") : std::string();
     return user ? Result<Login>(Login{.user = std::move(*user), .password = ""}) : Result<Login>(user.error());
   }
-  Result<std::string> user = secret.read("username");
-  Result<std::string> password = secret.read("password");
+  Result<std::string> user = secrets->read(secret, "username");
+  Result<std::string> password = secrets->read(secret, "password");
   if (!user || !password) {
     return user ? password.error() : user.error();
   }
@@ -81,24 +85,22 @@ Result<Login> login_of(const RabbitPlace& place) {
 }
 
 // A file that the pool names, else the secret's, where it has one.
-Result<std::string> pem(const std::optional<std::string>& path, const std::optional<Secret>& secret,
-                        const std::string& key) {
+Result<std::string> pem(const std::optional<std::string>& path, const RabbitPlace& place, const std::string& key) {
   if (path) {
     return read_secret_file(*path);
   }
-  return secret && secret->has(key) ? secret->read(key) : Result<std::string>(std::string());
+  const std::optional<pool::Credentials>& credentials = place.queue.credentials;
+  const bool there = credentials && place.secrets->has(credentials->secret, key);
+  return there ? place.secrets->read(credentials->secret, key) : Result<std::string>(std::string());
 }
 
 Result<aio::TlsOptions> tls_of(const RabbitPlace& place) {
-  const auto& [queue, address, secrets] = place;
-  const pool::Tls tls = queue.tls.value_or(pool::Tls{});
-  const std::optional<Secret> secret =
-      queue.credentials ? std::optional(Secret(secrets, queue.credentials->secret)) : std::nullopt;
+  const pool::Tls tls = place.queue.tls.value_or(pool::Tls{});
   aio::TlsOptions out{.server_name = tls.server_name.value_or("")};
   for (const auto& [path, key, into] :
        {std::tuple{&tls.ca, "ca.crt", &out.ca_pem}, std::tuple{&tls.cert, "tls.crt", &out.cert_pem},
         std::tuple{&tls.key, "tls.key", &out.key_pem}}) {
-    Result<std::string> text = pem(*path, secret, key);
+    Result<std::string> text = pem(*path, place, key);
     if (!text) {
       return text.error();
     }
@@ -205,7 +207,7 @@ class RabbitClient final : public QueueClient {
 
  private:
   [[nodiscard]] RabbitPlace place() const {
-    return {.queue = queue_, .address = broker_->address(), .secrets = access_.secrets};
+    return {.queue = queue_, .address = broker_->address(), .secrets = source_of(access_)};
   }
   [[nodiscard]] std::vector<std::string> retry_names() const {
     std::vector<std::string> names;
@@ -252,7 +254,7 @@ Result<std::unique_ptr<QueueClient>> Queues::open_rabbit(const QueueSpec& spec, 
       return management.error().in("spec.queue.rabbitmq.management");
     }
   }
-  const RabbitPlace place{.queue = queue, .address = std::move(*address), .secrets = access.secrets};
+  const RabbitPlace place{.queue = queue, .address = std::move(*address), .secrets = source_of(access)};
   return std::unique_ptr<QueueClient>(std::make_unique<RabbitClient>(*this, place, spec, access));
 }
 

@@ -32,19 +32,23 @@ Result<std::string> read_secret_file(const std::string& path) {
   return text;
 }
 
-bool Secret::has(const std::string& key) const {
-  return ::access((folder_ + "/" + key).c_str(), F_OK) == 0;
-}
-
-Result<std::string> Secret::read(const std::string& key) const {
-  Result<std::string> text = read_secret_file(folder_ + "/" + key);
-  if (text && text->ends_with('\n')) {
-    text->pop_back();
-    if (text->ends_with('\r')) {
-      text->pop_back();
+std::string without_line_end(std::string text) {
+  if (text.ends_with('\n')) {
+    text.pop_back();
+    if (text.ends_with('\r')) {
+      text.pop_back();
     }
   }
   return text;
+}
+
+bool FolderSecrets::has(const std::string& name, const std::string& key) const {
+  return ::access((place(name) + "/" + key).c_str(), F_OK) == 0;
+}
+
+Result<std::string> FolderSecrets::read(const std::string& name, const std::string& key) const {
+  Result<std::string> text = read_secret_file(place(name) + "/" + key);
+  return text ? without_line_end(std::move(*text)) : text;
 }
 
 }  // namespace sluice::wiring

@@ -78,6 +78,13 @@ def _(box):
             contains(helm("lint", "--strict", CHARTS / chart, *flags(values)), "1 chart(s) linted, 0 chart(s) failed")
 
 
+@test("the resource definition comes with the chart, once and as it is")
+def _(box):
+    definition, = kind(render("sluice", more=["--include-crds"]), "CustomResourceDefinition")
+    equal(definition, json.loads(box.sluice("crd", "--output", "json", exit=0).out), "what the chart installs")
+    equal(kind(render("sluice"), "CustomResourceDefinition"), [], "in the templates, which an upgrade would apply")
+
+
 @test("the rights are exactly what the controller does, in its own namespace")
 def _(box):
     objects = render("sluice", namespace="there")

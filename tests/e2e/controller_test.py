@@ -3,7 +3,6 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -11,17 +10,9 @@ import sys
 import tempfile
 import time
 
-from e2e import ON_KWOK, ROOT, contains, equal, main, test, wait_until
+from e2e import ON_KWOK, ROOT, contains, equal, main, test
+from pools import BIN, install
 from world import HOST
-
-BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/sluice"))
-CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-# TODO(later): the generated one, once it is there. The controller judges a spec again in any case.
-ANY_POOL = {"metadata": {"name": "workerpools.sluice.dev"}, "spec": {
-    "group": "sluice.dev", "scope": "Namespaced",
-    "names": {"kind": "WorkerPool", "plural": "workerpools", "singular": "workerpool", "shortNames": ["wp"]},
-    "versions": [{"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}},
-                  "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}
 
 
 class Rig:
@@ -29,9 +20,7 @@ class Rig:
 
     def __init__(self, k8s, messages):
         self.k8s, self._stack = k8s, contextlib.ExitStack()
-        if not any(one["metadata"]["name"] == "workerpools.sluice.dev" for one in k8s.api.list(CRD)):
-            k8s.api.post(CRD, ANY_POOL)
-        wait_until(lambda: k8s.api.condition(f"{CRD}/workerpools.sluice.dev", "Established") == "True", 20, "the CRD")
+        install(k8s.api)
         self.folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         broker = self._start([sys.executable, ROOT / "tests/tools/rabbitmq.py"], stdout=subprocess.PIPE, text=True)
         self.url = broker.stdout.readline().split()[1]

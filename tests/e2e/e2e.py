@@ -16,6 +16,8 @@
 - SLUICE_E2E_CLUSTER=DIR takes the cluster that runs there (cluster.py --state DIR up) and leaves it: 10 s less a run.
 - `main()` runs all tests, or those whose name contains a word of the command line, prints a line each and at the end
   `N passed, N failed`; with SLUICE_RESULTS=DIR the counts are also written there.
+- `main(side_by_side=4)` runs so many tests at a time, each in a thread: for tests that mostly wait. Faults that such a
+  test made are its own to heal.
 """
 
 import os
@@ -24,6 +26,7 @@ import shutil
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 for _folder in ("tests/e2e/cluster", "tests/integration", "tests/tools"):
@@ -144,7 +147,7 @@ class Namespace:
         self.api.delete(f"/api/v1/namespaces/{self.name}")
 
 
-def _run_one(cluster, number, name, function):
+def _run_one(cluster, number, name, function, alone):
     begin, failure, namespace = time.monotonic(), None, None
     try:
         namespace = Namespace(cluster, f"t{number}-{os.getpid()}")
@@ -153,7 +156,8 @@ def _run_one(cluster, number, name, function):
         failure = problem
         traceback.print_exception(problem)
     try:
-        cluster.faults.heal()
+        if alone:
+            cluster.faults.heal()
         if namespace is not None:
             if failure is not None:
                 namespace.show()
@@ -167,7 +171,20 @@ def _run_one(cluster, number, name, function):
     return failure is None
 
 
-def main():
+def _run_all(cluster, chosen, side_by_side):
+    """How many passed."""
+    if side_by_side == 1:
+        return sum(_run_one(cluster, number, *one, True) for number, one in enumerate(chosen))
+    with ThreadPoolExecutor(side_by_side) as threads:
+        running = [threads.submit(_run_one, cluster, number, *one, False) for number, one in enumerate(chosen)]
+        try:
+            return sum(one.result() for one in running)
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
+
+
+def main(side_by_side=1):
     words = sys.argv[1:]
     suite = pathlib.Path(sys.argv[0]).stem
     chosen = [(name, function) for name, function in _tests if not words or any(word in name for word in words)]
@@ -181,8 +198,7 @@ def main():
     shutil.rmtree(logs, ignore_errors=True)
     try:
         cluster.up(say=lambda text: print(f"       {text}", flush=True))
-        for number, (name, function) in enumerate(chosen):
-            passed += _run_one(cluster, number, name, function)
+        passed = _run_all(cluster, chosen, side_by_side)
     except Exception as problem:
         traceback.print_exception(problem)
     finally:

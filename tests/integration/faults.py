@@ -8,8 +8,9 @@
         return seconds, "what was seen"     # from the end of the fault to normal
 
 A row is a test of its own, named by its number and fault. It fails when what is expected does not come, or later than
-its bound; and of every row it's demanded (by `Rig.end`) that nothing confirmed is lost and that every message that was
-begun twice says why. With SLUICE_FAULTS=DIR what was measured is left there, for the table of `make test-faults`.
+its bound; in the quick run, where other tests work beside it, later than four times that. And of every row it is
+demanded (by `Rig.end`) that nothing confirmed is lost and that every message that was begun twice says why. With
+SLUICE_FAULTS=DIR what was measured is left there, for the table of `make test-faults`.
 """
 
 import collections
@@ -76,6 +77,10 @@ ROWS = {
 }
 
 
+# The bounds are of a machine that does nothing else: `make test-faults`.
+SLACK = scaled(4, 1)
+
+
 def row(number):
     """Registers the test of a row: a function of the Box, which returns (seconds or None, what was seen)."""
     told = ROWS[number]
@@ -89,16 +94,18 @@ def row(number):
                 print(f"{number}: {'' if seconds is None else f'{seconds:.2f} s, bound {told.bound}: '}{seen}")
                 if told.seconds is not None and seconds > told.seconds:
                     verdict = "late"
+                if told.seconds is not None and seconds > told.seconds * SLACK:
                     raise AssertionError(f"{seconds:.2f} s after the end of the fault; the bound is {told.bound}")
             finally:
-                _keep(number, told, verdict, seconds, seen)
+                keep(number, told, verdict, seconds, seen)
 
         return test(f"{number} {told.component}: {told.fault}")(run)
 
     return register
 
 
-def _keep(number, told, verdict, seconds, seen):
+def keep(number, told, verdict, seconds, seen):
+    """For tools/faults.py."""
     folder = os.environ.get("SLUICE_FAULTS")
     if folder:
         line = {"row": number, **told._asdict(), "verdict": verdict, "took": seconds, "seen": seen}

@@ -81,7 +81,7 @@ class Api:
 
     def _send(self, method, path, body, content_type, query):
         path = f"{path}?{urllib.parse.urlencode(query)}" if query else path
-        data = None if body is None else json.dumps(body).encode()
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()  # bytes: as they are
         headers = {**self._headers, **({"Content-Type": content_type} if data else {})}
         connection = getattr(self._of_thread, "connection", None)
         # An idle connection has nothing to say but its end. No request is ever sent twice.
@@ -151,7 +151,7 @@ class Api:
         """The status ("True", "False", "Unknown") of an object's condition; None: it has none, or there is no such
         object."""
         try:
-            conditions = self.get(path).get("status", {}).get("conditions") or []  # null at first
+            conditions = self.get(path).get("status", {}).get("conditions") or []
         except ApiError as problem:
             if problem.code == 404:
                 return None

@@ -21,16 +21,21 @@ API_HOSTS = ["IP:127.0.0.1", f"IP:{HOST}", f"IP:{KUBERNETES_IP}", "DNS:localhost
 # The collector of the API server is a third of what it uses of a core at 100; memory is plenty here.
 LESS_COLLECTING = {"GOGC": "400"}
 
-# Who wrote what, and the bodies of what is written to Jobs and pods: enough to replay each Job's life. What the job
-# controller and the kubelet write most often is kept short.
+# Who wrote what, and the bodies of what is written to Jobs, pods, pools and Leases: enough to replay each Job's life in
+# the order of revisions, which only an answer has. What the kubelet writes most often is kept short.
+_WRITES = ["create", "update", "patch", "delete", "deletecollection"]
 AUDIT = {
     "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "omitManagedFields": True,
     "rules": [
-        {"level": "RequestResponse", "verbs": ["create", "update", "patch", "delete", "deletecollection"],
-         "resources": [{"group": "batch", "resources": ["jobs"]}]},
-        {"level": "Request", "verbs": ["create", "update", "patch", "delete", "deletecollection"],
-         "resources": [{"group": "batch", "resources": ["jobs/status"]},
-                       {"group": "", "resources": ["pods", "pods/binding", "pods/eviction"]}]},
+        {"level": "Metadata", "namespaces": ["kube-node-lease", "kube-system"]},
+        {"level": "RequestResponse", "verbs": _WRITES, "resources": [
+            {"group": "batch", "resources": ["jobs", "jobs/status"]},
+            {"group": "sluice.dev", "resources": ["workerpools"]},
+            {"group": "coordination.k8s.io", "resources": ["leases"]}]},
+        {"level": "RequestResponse", "verbs": ["create", "delete"],
+         "resources": [{"group": "", "resources": ["pods"]}]},
+        {"level": "Request", "verbs": _WRITES,
+         "resources": [{"group": "", "resources": ["pods", "pods/binding", "pods/eviction"]}]},
         {"level": "Metadata"},
     ],
 }
