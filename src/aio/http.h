@@ -106,6 +106,9 @@ struct ServerLimits {
   // Beyond these the connection that has waited longest without a complete request makes room.
   std::size_t connections_max = 512;
   std::size_t connections_per_peer_max = 64;  // by IP address
+  // Of answers on their way, all connections together, so that clients that ask and do not read cost no memory; one
+  // alone may be larger. Beyond it the answer is 503.
+  std::size_t answers_bytes_max = 32U << 20U;
 };
 
 // Answers one request. Never throws (cancellation apart).

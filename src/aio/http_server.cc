@@ -22,6 +22,19 @@ constexpr std::size_t linger_bytes = 256U << 10U;
 // Pause after a connection could not be accepted (out of descriptors): nothing in the kernel says when to try again.
 constexpr Duration accept_pause = std::chrono::milliseconds{100};
 
+// A part of a sum for as long as it lives.
+class Held {
+ public:
+  Held(std::size_t& sum, std::size_t part) : sum_(sum), part_(part) { sum_ += part_; }
+  ~Held() { sum_ -= part_; }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+
+ private:
+  std::size_t& sum_;
+  std::size_t part_;
+};
+
 Task<void> answer(const Handler& handler, Request request, std::optional<Response>& out) {
   out = co_await handler(std::move(request));
 }
@@ -45,6 +58,7 @@ struct Server::Impl {
   Task<void> serve(std::unique_ptr<Stream> stream, std::string peer);
   Task<void> serve_requests(Connection& connection);
   Task<Response> handle(Request request, Deadline deadline);
+  Task<Result<void>> reply(Connection& connection, Response response, bool keep, bool head, Deadline deadline);
   Task<bool> receive(Reader& reader);
   Task<void> reply_and_close(Connection& connection, Response response, Deadline deadline);
 
@@ -55,6 +69,7 @@ struct Server::Impl {
   std::list<TcpListener> tcp;
   std::list<UnixListener> local;
   std::list<Connection*> connections;
+  std::size_t answering = 0;  // bytes of answers on their way
 };
 
 // One request on its way in.
@@ -140,26 +155,35 @@ Task<void> Server::Impl::serve_requests(Connection& connection) {
     connection.busy = true;
     Request request = reader.parser.take_request();
     const bool head = request.method == "HEAD";
-    const Response response = co_await handle(std::move(request), reader.whole);
+    Response response = co_await handle(std::move(request), reader.whole);
     // The time for the whole includes the answer; a handler that used it all up leaves a moment to say so.
     const Deadline deadline{std::max(reader.whole.at, clock.now() + linger)};
-    if (!reader.parser.keep_alive()) {
-      const std::string bytes = format_response(response, false, head);
-      const Result<void> sent = co_await connection.stream->write_all(bytes, deadline);
-      if (sent) {
-        const Result<void> ended = co_await connection.stream->end_writing(deadline);
-      }
-      co_return;
+    const bool keep = reader.parser.keep_alive();
+    const Result<void> sent = co_await reply(connection, std::move(response), keep, head, deadline);
+    if (sent && !keep) {
+      const Result<void> ended = co_await connection.stream->end_writing(deadline);
     }
-    const std::string bytes = format_response(response, true, head);
-    const Result<void> sent = co_await connection.stream->write_all(bytes, deadline);
-    if (!sent) {
+    if (!sent || !keep) {
       co_return;
     }
     connection.busy = false;
     connection.since = clock.now();
     first_byte = clock.in(limits.idle_timeout);
   }
+}
+
+Task<Result<void>> Server::Impl::reply(Connection& connection, Response response, bool keep, bool head,
+                                       Deadline deadline) {
+  if (answering > 0 && answering + response.body.size() > limits.answers_bytes_max) {
+    response = Response{.status = 503,
+                        .headers = {{"Content-Type", "text/plain; charset=utf-8"}, {"Retry-After", "1"}},
+                        .body = "too many answers are on their way\n"};
+  }
+  const std::string bytes = format_response(response, keep, head);
+  response = {};
+  const Held held(answering, bytes.size());
+  const Result<void> sent = co_await connection.stream->write_all(bytes, deadline);
+  co_return sent;
 }
 
 // Reads until the request is complete. False when there is none: the client left, was refused or was too slow.

@@ -227,5 +227,30 @@ TEST_F(ServerTest, NeverCutsARequestAtWorkForANewOne) {
   run(slow, body);
 }
 
+TEST_F(ServerTest, AnswersThatNobodyReadsHaveABoundTogether) {
+  limits_.answers_bytes_max = 1U << 20U;
+  const Handler large = [](Request) -> Task<Response> {
+    co_return Response{.status = 200, .headers = {}, .body = std::string(700U << 10U, 'x')};
+  };
+  const Body body = [&](TaskGroup& group) -> Task<void> {
+    const std::string request = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    const std::unique_ptr<Stream> first = connect(group);
+    const Result<void> sent = co_await first->write_all(request, clock_.in(1s));
+    co_await clock_.sleep_for(1s);
+    const std::unique_ptr<Stream> second = connect(group);
+    const Result<void> sent_too = co_await second->write_all(request, clock_.in(1s));
+    const std::string refused = co_await read_all(*second, clock_.in(1s));
+    EXPECT_THAT(refused, HasSubstr(" 503 "));
+    EXPECT_THAT(refused, HasSubstr("Retry-After: 1"));
+    const std::string whole = co_await read_all(*first, clock_.in(1s));
+    EXPECT_GT(whole.size(), 700U << 10U) << "the one on its way is not cut";
+    const std::unique_ptr<Stream> third = connect(group);
+    const Result<void> sent_again = co_await third->write_all(request, clock_.in(1s));
+    const std::string again = co_await read_all(*third, clock_.in(1s));
+    EXPECT_GT(again.size(), 700U << 10U) << "there is room again";
+  };
+  run(large, body);
+}
+
 }  // namespace
 }  // namespace sluice::aio::http

@@ -147,7 +147,8 @@ aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& conte
       context.loop, context.clock, out->jobs_ ? out->jobs_->changed() : out->deployment_->changed(), *out->source_,
       out->fleet(), *out->journal_, context.log, out->pool_,
       control::ControllerOptions{.budget = context.polls.of(out->queue_->broker())});
-  out->controller_->after_tick = [pool = out.get()](const control::Snapshot&) {
+  out->controller_->after_tick = [pool = out.get()](const control::Snapshot& snapshot) {
+    pool->options_.ticked(snapshot);
     ++pool->ticks_;
     pool->ticked_.notify();
     pool->decided_.notify();

@@ -25,7 +25,8 @@ struct ClusterPoolOptions {
   ClusterSecrets* read_secrets = nullptr;  // reads those that are not; outlives it
   std::string installation;                // who we are, for status.controller
   std::function<Time()> may_write_until;
-  control::JournalSink* journal = nullptr;  // outlives it
+  std::shared_ptr<control::JournalSink> journal;
+  std::function<void(const control::Snapshot&)> ticked;  // after each tick
 };
 
 class ClusterPool {

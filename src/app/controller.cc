@@ -12,10 +12,14 @@
 #include "app/cluster_pool.h"
 #include "app/controller_settings.h"
 #include "app/verbs.h"
+#include "app/version.h"
 #include "control/journal_file.h"
+#include "control/journal_ring.h"
+#include "control/journal_stream.h"
 #include "kube/event.h"
 #include "kube/lease_keeper.h"
 #include "pool/pool.h"
+#include "serve/face.h"
 
 namespace sluice::app {
 namespace {
@@ -29,20 +33,6 @@ constexpr Duration look_each = 200ms;
 constexpr const char* no_definition =
     "; if the resource definition is missing: kubectl apply --server-side -f deploy/charts/sluice/crds";
 constexpr const char* no_right = "; the chart's Role has the rights that it needs, in each of its namespaces";
-
-// The journal of all pools: a file that is rotated, or lines on stdout.
-class LineSink final : public control::JournalSink {
- public:
-  explicit LineSink(Out& out) : out_(out) {}
-  Result<void> write(std::string_view line) override {
-    out_.line(line);
-    return out_.failure() ? Result<void>(*out_.failure()) : Result<void>{};
-  }
-  bool at_start_of_file() override { return false; }
-
- private:
-  Out& out_;
-};
 
 // One namespace, or all: its Jobs, pods and pools.
 struct Space {
@@ -93,10 +83,8 @@ class Controlling {
   void let_go(const std::string& key);
   aio::Task<void> keep(std::string key, ClusterPool* pool);
   aio::Task<void> refuse(kube::PoolObject object, std::string why);
-  aio::Task<aio::http::Response> answer(aio::http::Request request);
   [[nodiscard]] bool leads() const { return keeper_.held_until() > context_.clock.now(); }
   [[nodiscard]] bool listed() const;
-  [[nodiscard]] std::string status() const;
   [[nodiscard]] std::string namespaces() const;
   // Who we are, whichever of our replicas acts.
   [[nodiscard]] std::string installation() const { return settings_.lease_space + "/" + settings_.lease; }
@@ -104,9 +92,12 @@ class Controlling {
   Context& context_;
   const ControllerSettings settings_;
   StopSignals signals_;
+  serve::Board board_;
+  serve::Face face_;
   kube::Api api_;
   std::vector<std::unique_ptr<Space>> spaces_;
   std::unique_ptr<control::JournalSink> journal_;
+  control::SharedSink shared_{*journal_};  // by the journals of all pools
   ClusterSecrets secrets_;
   kube::LeaseKeeper keeper_;
   aio::TaskGroup group_;
@@ -125,11 +116,35 @@ kube::LeaseKeeperOptions keeper_options(Context& context, const ControllerSettin
           .environment = context.environment};
 }
 
+serve::BoardOptions board_options(const Context& context, std::string installation) {
+  return {.role = "controller",
+          .version = std::string(version),
+          .installation = std::move(installation),
+          .scaler = {.pid = ::getpid(), .since = context.clock.wall()}};
+}
+
+kube::ApiOptions api_options(serve::Board& board) {
+  return {.answered = [&board](int status) {
+    board.answered("kubernetes", status == 0 ? std::string("none") : fmt::format("{}", status));
+  }};
+}
+
+// A file that is rotated, or lines on stdout.
+std::unique_ptr<control::JournalSink> journal_sink(const Context& context, const std::string& path) {
+  if (path.empty()) {
+    return std::make_unique<control::JournalStream>(context.out.fd());
+  }
+  return std::make_unique<control::JournalFile>(path, control::JournalFile::Options{});
+}
+
 Controlling::Controlling(Context& context, ControllerSettings settings)
     : context_(context),
       settings_(std::move(settings)),
       signals_(context),
-      api_(context.loop, context.clock, settings_.access, file_reader(), context.environment),
+      board_(board_options(context, installation())),
+      face_(context.clock, board_, [this] { return listed(); }),
+      api_(context.loop, context.clock, settings_.access, file_reader(), context.environment, api_options(board_)),
+      journal_(journal_sink(context, settings_.journal)),
       secrets_(context.clock, api_, context.log),
       keeper_(keeper_options(context, settings_),
               [&context](const std::string& news) {
@@ -141,11 +156,7 @@ Controlling::Controlling(Context& context, ControllerSettings settings)
   for (const std::string& name : settings_.spaces) {
     spaces_.push_back(std::make_unique<Space>(context, api_, name));
   }
-  if (settings_.journal.empty()) {
-    journal_ = std::make_unique<LineSink>(context.out);
-  } else {
-    journal_ = std::make_unique<control::JournalFile>(settings_.journal, control::JournalFile::Options{});
-  }
+  board_.stands_by("this controller stands by, another one acts; ask again");
 }
 
 std::string Controlling::namespaces() const {
@@ -157,9 +168,10 @@ std::string Controlling::namespaces() const {
 }
 
 aio::Task<int> Controlling::run() {
-  aio::http::Server server(context_.loop, context_.clock,
-                           [this](aio::http::Request request) { return answer(std::move(request)); }, {});
-  const Result<std::uint16_t> port = server.listen_tcp(settings_.address, settings_.port);
+  aio::http::Server server(
+      context_.loop, context_.clock, [this](aio::http::Request request) { return face_.answer(std::move(request)); },
+      serve::face_limits());
+  const Result<std::uint16_t> port = server.listen_tcp(settings_.listen.address, settings_.listen.port);
   if (!port) {
     context_.err.line("sluice controller: --listen: " + port.error().what);
     co_return exit_failed;
@@ -170,6 +182,7 @@ aio::Task<int> Controlling::run() {
                      {"namespaces", namespaces()},
                      {"port", fmt::format("{}", *port)}});
   group_.spawn(server.run());
+  group_.spawn(serve::watch_stalls(context_.clock, board_));
   group_.spawn(beat());
   group_.spawn(secrets_.run());
   for (const std::unique_ptr<Space>& space : spaces_) {
@@ -206,6 +219,7 @@ aio::Task<void> Controlling::lead() {
   while (!leads()) {
     co_await context_.clock.sleep_for(look_each);
   }
+  board_.stands_by("");
   for (const std::unique_ptr<Space>& space : spaces_) {
     group_.spawn(follow(space.get()));
   }
@@ -264,6 +278,7 @@ void Controlling::let_go(const std::string& key) {
     group_.cancel(at->second.task);
     retired_.push_back(std::move(at->second.pool));  // its tasks unwind from the loop
   }
+  board_.forget(key);
   running_.erase(at);
 }
 
@@ -289,13 +304,16 @@ aio::Task<void> Controlling::take_on(Space* space, kube::PoolObject object) {
     co_await refuse(std::move(object), std::move(why));
     co_return;
   }
+  serve::PoolWatch& watch = board_.take_on(key, parsed.pool->spec.workers.max);
   // Mounted for each namespace apart where there are several.
   const std::string of_space = settings_.secrets + "/" + object.meta.space;
-  ClusterPoolOptions options{.secrets = ::access(of_space.c_str(), X_OK) == 0 ? of_space : settings_.secrets,
-                             .read_secrets = &secrets_,
-                             .installation = installation(),
-                             .may_write_until = [this] { return keeper_.held_until(); },
-                             .journal = journal_.get()};
+  ClusterPoolOptions options{
+      .secrets = ::access(of_space.c_str(), X_OK) == 0 ? of_space : settings_.secrets,
+      .read_secrets = &secrets_,
+      .installation = installation(),
+      .may_write_until = [this] { return keeper_.held_until(); },
+      .journal = std::make_shared<control::PoolSink>(shared_, &board_.ring(), key),
+      .ticked = [this, &watch](const control::Snapshot& snapshot) { serve::ticked(board_, watch, snapshot); }};
   const aio::Deadline deadline = context_.clock.in(open_timeout);
   Result<std::unique_ptr<ClusterPool>> opened = co_await ClusterPool::open(
       context_, *space->cluster, object, std::move(*parsed.pool), std::move(options), deadline);
@@ -323,6 +341,7 @@ aio::Task<void> Controlling::keep(std::string key, ClusterPool* pool) {
 aio::Task<void> Controlling::refuse(kube::PoolObject object, std::string why) {
   const std::string key = object.meta.space + "/" + object.meta.name;
   context_.log.warn("controller", "pool is refused", {{"pool", key}, {"error", why}});
+  board_.refuse(key, why);
   std::string status = refusal_json(object, why, installation(), context_.clock.wall());
   const aio::Deadline deadline = context_.clock.in(write_max);
   const Result<void> written = co_await write_status(api_, object.meta, std::move(status), deadline);
@@ -342,39 +361,6 @@ bool Controlling::listed() const {
   return std::ranges::all_of(spaces_, [](const std::unique_ptr<Space>& space) {
     return space->pools->listed() && space->cluster->observed_at().has_value();
   });
-}
-
-std::string Controlling::status() const {
-  std::string out = fmt::format(R"({{"leads":{},"installation":"{}","pools":[)", leads(), json_escape(installation()));
-  const char* comma = "";
-  for (const auto& [key, one] : running_) {
-    const std::string is =
-        one.pool ? status_json(one.pool->pool(), one.pool->object(), one.pool->snapshot(), installation(), true)
-                 : std::string("null");
-    out += fmt::format(R"({}{{"pool":"{}","status":{}}})", comma, json_escape(key), is);
-    comma = ",";
-  }
-  return out + "]}\n";
-}
-
-aio::Task<aio::http::Response> Controlling::answer(aio::http::Request request) {
-  const std::string path = request.target.substr(0, request.target.find('?'));
-  if (request.method != "GET") {
-    co_return aio::http::Response{.status = 405, .headers = {{"Allow", "GET"}}, .body = {}};
-  }
-  if (path == "/healthz") {
-    co_return aio::http::Response{.body = "ok\n"};
-  }
-  if (path == "/readyz") {
-    const bool good = listed();
-    co_return aio::http::Response{.status = good ? 200 : 503,
-                                  .headers = {},
-                                  .body = good ? "ok\n" : "Jobs, pods and WorkerPools are not all listed\n"};
-  }
-  if (path == "/api/v1/status") {
-    co_return aio::http::Response{.headers = {{"Content-Type", "application/json"}}, .body = status()};
-  }
-  co_return aio::http::Response{.status = 404, .headers = {}, .body = "accepted: /healthz, /readyz, /api/v1/status\n"};
 }
 
 aio::Task<int> controller(Context& context, Args args) {
@@ -398,7 +384,8 @@ Verb controller_verb() {
           "acts.\n"
           "Of several controllers with one lease one acts, the others stand by. It never touches a worker that works.\n"
           "In a pod it finds its service account; elsewhere it reads the kubeconfig as kubectl does.\n"
-          "GET /healthz, /readyz and /api/v1/status are on port 7171.",
+          "GET /metrics, /healthz, /readyz, /api/v1/status and /api/v1/explain are on port 7171.\n"
+          "What the journal cannot take is not done: with a full disk or a stdout that nobody reads it only watches.",
       .examples = {{"sluice controller", "in a pod: the pools of its own namespace"},
                    {"sluice controller --context kind-dev --namespace shop --listen 127.0.0.1:7171", "from a laptop"}},
       .flags =

@@ -4,8 +4,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <tuple>
-
 #include "app/wiring.h"
 #include "base/number.h"
 
@@ -14,8 +12,9 @@ namespace {
 
 constexpr std::size_t file_max = 4U << 20U;
 
-// "ADDRESS:PORT", ":PORT".
-Result<std::pair<std::string, std::uint16_t>> parse_listen(const std::string& text) {
+}  // namespace
+
+Result<ListenAt> parse_listen(const std::string& text) {
   const std::size_t colon = text.rfind(':');
   const std::optional<std::uint16_t> port =
       colon == std::string::npos ? std::nullopt : parse_number<std::uint16_t>(std::string_view(text).substr(colon + 1));
@@ -23,10 +22,8 @@ Result<std::pair<std::string, std::uint16_t>> parse_listen(const std::string& te
     return Error{Code::invalid, fmt::format("--listen {}: accepted is ADDRESS:PORT, such as 127.0.0.1:7171", text)};
   }
   const std::string address = text.substr(0, colon);
-  return std::pair(address.empty() ? std::string("0.0.0.0") : address, *port);
+  return address.empty() ? ListenAt{.port = *port} : ListenAt{.address = address, .port = *port};
 }
-
-}  // namespace
 
 kube::ReadFile file_reader() {
   return [](const std::string& path) -> Result<std::string> {
@@ -62,11 +59,11 @@ Result<ControllerSettings> controller_settings(Context& context, const Args& arg
   out.secrets = args.text("secrets").value_or("/var/run/secrets/sluice.dev");
   out.journal = args.text("journal").value_or("");
   if (const std::optional<std::string> listen = args.text("listen")) {
-    const Result<std::pair<std::string, std::uint16_t>> place = parse_listen(*listen);
+    const Result<ListenAt> place = parse_listen(*listen);
     if (!place) {
       return place.error();
     }
-    std::tie(out.address, out.port) = *place;
+    out.listen = *place;
   }
   return out;
 }

@@ -11,6 +11,14 @@
 
 namespace sluice::app {
 
+// Where to listen.
+struct ListenAt {
+  std::string address = "0.0.0.0";
+  std::uint16_t port = 7171;  // contracts
+};
+// "ADDRESS:PORT", ":PORT": --listen. The error says what is accepted.
+[[nodiscard]] Result<ListenAt> parse_listen(const std::string& text);
+
 struct ControllerSettings {
   kube::Access access;
   std::vector<std::string> spaces;  // an empty name: all of them
@@ -18,8 +26,7 @@ struct ControllerSettings {
   std::string lease;
   std::string secrets;
   std::string journal;
-  std::string address = "0.0.0.0";
-  std::uint16_t port = 7171;  // contracts
+  ListenAt listen;
 };
 
 // An Error is a usage or configuration error, and says what is accepted.

@@ -2,71 +2,28 @@
 // sluice explain: why a pool is as it is, from its journal.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "app/context.h"
 #include "app/journal_tail.h"
 #include "app/places.h"
+#include "app/remote.h"
 #include "app/verbs.h"
 #include "pool/pool.h"
+#include "serve/asking.h"
 
 namespace sluice::app {
 namespace {
 
-constexpr std::int64_t last_max = 1000;  // chosen: more than a person reads, little to keep
-
-// A whole time, or a time of day in UTC, which is the latest such time that is not in the future.
-std::optional<WallTime> time_of(const std::string& text, WallTime now) {
-  if (const std::optional<WallTime> whole = parse_wall(text)) {
-    return whole;
-  }
-  std::string clock = text.ends_with('Z') ? text.substr(0, text.size() - 1) : text;
-  clock += clock.size() == 5 ? ":00" : "";
-  if (clock.size() < 8) {
-    return std::nullopt;
-  }
-  std::optional<WallTime> at = parse_wall(format_wall(now).substr(0, 11) + clock + "Z");
-  if (at && *at > now) {
-    *at -= std::chrono::days{1};
-  }
-  // Times of day are typed without milliseconds: "14:02:40" means all of that second.
-  if (at && clock.find('.') == std::string::npos) {
-    *at += std::chrono::milliseconds{999};
-  }
-  return at;
-}
-
 std::optional<control::Ask> ask_of(Context& context, const Args& args) {
-  control::Ask ask;
-  ask.tick = args.text("tick");
-  if (const std::optional<std::string> at = args.text("at")) {
-    ask.at = time_of(*at, context.clock.wall());
-    if (!ask.at) {
-      context.err.line(
-          fmt::format("sluice explain: --at {}: not a time; accepted: 14:02:40 or 2026-01-31T14:02:40Z (UTC)",
-                      control::printable(*at)));
-      return std::nullopt;
-    }
-  }
-  if (ask.tick && ask.at) {
-    context.err.line("sluice explain: --tick and --at both name a tick; one is enough");
+  const Result<control::Ask> ask =
+      serve::ask_of(args.text("at").value_or(""), args.text("tick").value_or(""), args.count("last").value_or(1),
+                    context.clock.wall(), {.at = "--at", .tick = "--tick", .last = "-n"});
+  if (!ask) {
+    context.err.line("sluice explain: " + ask.error().what);
     return std::nullopt;
   }
-  const std::int64_t last = args.count("last").value_or(1);
-  if (last < 1 || last > last_max) {
-    context.err.line(fmt::format("sluice explain: -n {}: accepted: 1 to {}", last, last_max));
-    return std::nullopt;
-  }
-  ask.last = static_cast<std::size_t>(last);
-  return ask;
-}
-
-std::string no_tick(const Place& place, const control::Ask& ask, bool any_line) {
-  if (ask.tick) {
-    return fmt::format("{}: no tick {} in the journal", place.id, control::printable(*ask.tick));
-  }
-  if (ask.at && any_line) {
-    return fmt::format("{}: the journal begins after {}", place.id, format_wall(*ask.at));
-  }
-  return fmt::format("{}: no tick yet: the journal is empty", place.id);
+  return *ask;
 }
 
 class Explaining {
@@ -85,7 +42,7 @@ class Explaining {
       return exit_failed;
     }
     if (!story->found()) {
-      return nothing(place, no_tick(place, ask_, !story->empty()));
+      return nothing(place, serve::no_tick(place.id, ask_, !story->empty()));
     }
     std::vector<std::string> problems;
     const Result<std::vector<control::Told>> told = story->tell(pool::spec_from_json, &problems);
@@ -110,19 +67,11 @@ class Explaining {
     return exit_failed;
   }
   void tell(const Place& place, const std::vector<control::Told>& told) {
-    const WallTime now = context_.clock.wall();
-    const auto columns = static_cast<std::size_t>(context_.out.columns());
+    const serve::Form form{.json = context_.json,
+                           .columns = static_cast<std::size_t>(context_.out.columns()),
+                           .now = context_.clock.wall()};
     for (std::size_t i = 0; i < told.size(); ++i) {
-      const control::Explanation explanation = control::explain(told[i]);
-      if (context_.json) {
-        std::string line;
-        control::append_json(line, explanation, now);
-        context_.out.line(line);
-      } else if (i + 1 < told.size()) {
-        context_.out.line(control::to_history_line(explanation, columns));
-      } else {
-        context_.out.write((told.size() > 1 ? "\n" : "") + control::to_text(explanation, now, columns));
-      }
+      context_.out.write(serve::tell(told, i, form));
     }
     if (!context_.json && context_.err.terminal()) {
       context_.err.line(fmt::format("  next: {0} explain{1} -n 20   {0} status{1}", context_.program, place.again));
@@ -133,10 +82,72 @@ class Explaining {
   control::Ask ask_;
 };
 
+std::string target_of(const Context& context, const Args& args, const std::string& pool) {
+  std::string out = "/api/v1/explain";
+  kube::add_parameter(out, "pool", pool);
+  for (const char* const name : {"at", "tick"}) {
+    if (const std::optional<std::string> text = args.text(name)) {
+      kube::add_parameter(out, name, *text);
+    }
+  }
+  kube::add_parameter(out, "last", fmt::format("{}", args.count("last").value_or(1)));
+  if (!context.json) {
+    kube::add_parameter(out, "format", "text");
+    kube::add_parameter(out, "columns", fmt::format("{}", std::clamp(context.out.columns(), 40, 400)));
+  }
+  return out;
+}
+
+// Each line as a terminal may show it, whatever the other side sends.
+void show(Context& context, std::string_view text) {
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    context.out.line(context.json ? std::string(line) : control::printable(line));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+  }
+}
+
+aio::Task<int> remote_explain(Context& context, Args args) {
+  const std::unique_ptr<Remote> remote = Remote::open(context, args, "explain");
+  if (!remote) {
+    co_return exit_usage;
+  }
+  std::vector<std::string> pools = args.positionals;
+  if (pools.empty()) {
+    const aio::Deadline deadline = context.clock.in(remote_timeout);
+    const Result<std::vector<serve::PoolStatus>> all = co_await remote->pools({}, deadline);
+    if (!all) {
+      context.err.line("sluice explain: " + all.error().what);
+      co_return exit_failed;
+    }
+    std::ranges::transform(*all, std::back_inserter(pools), &serve::PoolStatus::pool);
+  }
+  int code = exit_done;
+  const char* between = "";
+  for (const std::string& pool : pools) {
+    std::string target = target_of(context, args, pool);
+    const aio::Deadline deadline = context.clock.in(remote_timeout);
+    const Result<std::string> told = co_await remote->get(std::move(target), deadline);
+    if (!told) {
+      context.err.line("sluice explain: " + told.error().what);
+      code = exit_failed;
+      continue;
+    }
+    context.out.write(context.json ? "" : between);
+    show(context, *told);
+    between = "\n";
+  }
+  co_return code;
+}
+
 aio::Task<int> run_explain(Context& context, Args args) {
   const std::optional<control::Ask> ask = ask_of(context, args);
   if (!ask) {
     co_return exit_usage;
+  }
+  if (asks_remote(args)) {
+    const int code = co_await remote_explain(context, std::move(args));
+    co_return code;
   }
   const std::optional<std::vector<Place>> places = find_places(context, args, "explain");
   if (!places) {
@@ -156,7 +167,7 @@ aio::Task<int> run_explain(Context& context, Args args) {
 }  // namespace
 
 Verb explain_verb() {
-  std::vector<Flag> flags = place_flags();
+  std::vector<Flag> flags = place_and_remote_flags();
   flags.push_back({.name = "at",
                    .kind = Kind::text,
                    .value = "TIME",
@@ -167,20 +178,23 @@ Verb explain_verb() {
                    .kind = Kind::count,
                    .value = "N",
                    .help = "the last N decisions before it too, one line each"});
-  return {.name = "explain",
-          .summary = "why a pool is as it is: what was seen, the rule, every clamp",
-          .about =
-              "Tells the last decision of each pool in the order in which it was made: what was seen and how old\n"
-              "it was, the arithmetic of the policy, the clamps that changed the number, what was done, and what\n"
-              "would have changed it. Everything comes from the journal, so a decision of last night can be\n"
-              "explained as well; what would change it was tried by deciding again with just that change.",
-          .examples = {{"sluice explain", "the pools of this folder"},
-                       {"sluice explain -f orders.yaml --at 14:02:40", "why it held then"},
-                       {"sluice explain orders -n 20", "how it came to that"}},
-          .flags = std::move(flags),
-          .positionals = place_words(),
-          .rest = "",
-          .run = run_explain};
+  return {
+      .name = "explain",
+      .summary = "why a pool is as it is: what was seen, the rule, every clamp",
+      .about =
+          "Tells the last decision of each pool in the order in which it was made: what was seen and how old\n"
+          "it was, the arithmetic of the policy, the clamps that changed the number, what was done, and what\n"
+          "would have changed it. Everything comes from the journal, so a decision of last night can be\n"
+          "explained as well; what would change it was tried by deciding again with just that change.\n"
+          "With --server, --context or --namespace it asks who scales the pools, which has its latest decisions in\n"
+          "memory; older ones are in its journal. Through a cluster it takes the right to get services/proxy.",
+      .examples = {{"sluice explain", "the pools of this folder"},
+                   {"sluice explain -f orders.yaml --at 14:02:40", "why it held then"},
+                   {"sluice explain orders -n 20", "how it came to that"}},
+      .flags = std::move(flags),
+      .positionals = place_words(),
+      .rest = "",
+      .run = run_explain};
 }
 
 }  // namespace sluice::app

@@ -73,10 +73,6 @@ std::string PoolLook::why() const {
   return out.empty() ? decided : out + "; " + decided;
 }
 
-std::optional<std::int64_t> PoolLook::live() const {
-  return fleet ? std::optional(static_cast<std::int64_t>(fleet->workers.size())) : std::nullopt;
-}
-
 std::optional<std::int64_t> PoolLook::desired() const {
   return scaler && last ? std::optional(last->decision.workers) : std::nullopt;
 }

@@ -13,6 +13,7 @@
 #include "app/wiring.h"
 #include "fleet/process/process_fleet.h"
 #include "fleet/process/scaler_lock.h"
+#include "serve/pool_status.h"
 
 namespace sluice::app {
 
@@ -32,7 +33,6 @@ struct PoolLook {
   [[nodiscard]] std::string state() const;
   // Its sentence, or what there is to say instead.
   [[nodiscard]] std::string why() const;
-  [[nodiscard]] std::optional<std::int64_t> live() const;
   // Desired workers by the last decision of a running scaler.
   [[nodiscard]] std::optional<std::int64_t> desired() const;
   [[nodiscard]] bool needs_you() const;
@@ -70,15 +70,13 @@ class Looker {
 // All pools at once, twice where rates need it.
 [[nodiscard]] aio::Task<std::vector<PoolLook>> look_at_all(Context& context, std::vector<std::unique_ptr<Looker>>& all);
 
-// "371", "?".
-[[nodiscard]] std::string number_text(const std::optional<model::Reading>& reading);
-// "48 s", "≤ 6 min", "?".
-[[nodiscard]] std::string oldest_text(const PoolLook& look);
-[[nodiscard]] std::string rate_text(const std::optional<double>& rate);
+// The same as whoever shows it wants it: a line of a table, a line of JSON.
+[[nodiscard]] serve::PoolStatus status_of(const PoolLook& look);
+
 // "12→15", "5", "?".
-[[nodiscard]] std::string workers_text(const PoolLook& look);
+[[nodiscard]] std::string workers_text(const serve::PoolStatus& status);
+[[nodiscard]] std::string rate_text(const std::optional<double>& rate);
 // The table's lines, heading first, none wider than `columns`; only WHY is cut.
-[[nodiscard]] std::vector<std::string> table(const std::vector<PoolLook>& looks, std::size_t columns);
-[[nodiscard]] std::string to_json(const PoolLook& look);
+[[nodiscard]] std::vector<std::string> table(const std::vector<serve::PoolStatus>& pools, std::size_t columns);
 
 }  // namespace sluice::app

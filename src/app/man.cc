@@ -7,6 +7,7 @@
 #include "app/doctor.h"
 #include "app/verbs.h"
 #include "app/version.h"
+#include "serve/metrics.h"
 
 namespace sluice::app {
 namespace {
@@ -114,7 +115,10 @@ void markdown_verb(std::string& out, const Verb& verb) {
 
 aio::Task<int> run_man(Context& context, Args args) {
   const std::optional<std::string> page = args.text("markdown");
-  context.out.write(!page ? man_page(verbs()) : *page == "cli" ? reference_page(verbs()) : doctor_page());
+  context.out.write(!page                ? man_page(verbs())
+                    : *page == "cli"     ? reference_page(verbs())
+                    : *page == "metrics" ? serve::metrics_page()
+                                         : doctor_page());
   co_return exit_done;
 }
 
@@ -171,9 +175,9 @@ Verb man_verb() {
           .examples = {{"sluice man > sluice.1 && man -l sluice.1", "read it"}},
           .flags = {{.name = "markdown",
                      .kind = Kind::choice,
-                     .value = "cli|doctor",
+                     .value = "cli|doctor|metrics",
                      .help = "a reference page of the documentation instead",
-                     .choices = {"cli", "doctor"}}},
+                     .choices = {"cli", "doctor", "metrics"}}},
           .positionals = {},
           .rest = "",
           .run = run_man};

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // sluice scale: the local scaler. Starts worker processes while there is work; they leave by themselves.
 #include <fmt/core.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
+#include <optional>
 #include <set>
 
+#include "aio/http.h"
 #include "aio/task_group.h"
+#include "app/controller_settings.h"
 #include "app/narrate.h"
 #include "app/scaler.h"
 #include "app/verbs.h"
+#include "app/version.h"
+#include "serve/face.h"
 
 namespace sluice::app {
 namespace {
@@ -19,15 +26,17 @@ constexpr Duration open_timeout = 30s;  // chosen: another process may hold the 
 
 class Scaling {
  public:
-  Scaling(Context& context, bool dry_run, bool drain)
-      : context_(context), signals_(context), dry_run_(dry_run), drain_(drain), group_(context.loop, context.clock) {}
+  Scaling(Context& context, bool dry_run, bool drain);
 
+  // False, with the reason said: the address cannot be had.
+  bool serve_at(const ListenAt& at);
   // False, with the reason said, when one of the pools cannot be scaled: then none is.
   aio::Task<bool> open(std::vector<LoadedPool> pools);
   aio::Task<int> run();
 
  private:
   void introduce(const Scaler& scaler);
+  [[nodiscard]] bool ready() const;
   void listen(Scaler& scaler);
   aio::Task<void> until_signal();
   aio::Task<void> drain_all();
@@ -38,14 +47,47 @@ class Scaling {
   StopSignals signals_;
   bool dry_run_;
   bool drain_;
+  serve::Board board_;
+  serve::Face face_;
+  std::optional<aio::http::Server> server_;  // with --listen
   aio::TaskGroup group_;
   std::vector<std::unique_ptr<Scaler>> scalers_;
   std::vector<std::unique_ptr<Narrator>> narrators_;
 };
 
+Scaling::Scaling(Context& context, bool dry_run, bool drain)
+    : context_(context),
+      signals_(context),
+      dry_run_(dry_run),
+      drain_(drain),
+      board_({.role = "scale",
+              .version = std::string(version),
+              .installation = "",
+              .scaler = {.pid = ::getpid(), .since = context.clock.wall()}}),
+      face_(context.clock, board_, [this] { return ready(); }),
+      group_(context.loop, context.clock) {}
+
+bool Scaling::ready() const {
+  return std::ranges::all_of(board_.pools(), [](const auto& pool) { return pool.second->last() != nullptr; });
+}
+
+bool Scaling::serve_at(const ListenAt& at) {
+  server_.emplace(
+      context_.loop, context_.clock, [this](aio::http::Request request) { return face_.answer(std::move(request)); },
+      serve::face_limits());
+  const Result<std::uint16_t> port = server_->listen_tcp(at.address, at.port);
+  if (!port) {
+    context_.err.line("sluice scale: --listen: " + port.error().what);
+    return false;
+  }
+  const std::string address = at.address.contains(':') ? "[" + at.address + "]" : at.address;
+  context_.err.line(fmt::format("metrics and status on http://{}:{}", address, *port));
+  return true;
+}
+
 aio::Task<bool> Scaling::open(std::vector<LoadedPool> pools) {
   for (LoadedPool& pool : pools) {
-    ScalerOptions options{.dry_run = dry_run_};
+    ScalerOptions options{.dry_run = dry_run_, .ring = server_ ? &board_.ring() : nullptr};
     if (context_.json) {
       options.on_line = [&out = context_.out](std::string_view line) { out.line(line); };
     }
@@ -71,12 +113,16 @@ void Scaling::introduce(const Scaler& scaler) {
 }
 
 void Scaling::listen(Scaler& scaler) {
-  if (context_.json) {
-    return;
-  }
+  const pool::Pool& pool = scaler.loaded().pool;
+  serve::PoolWatch& watch = board_.take_on(pool.id(), pool.spec.workers.max);
   narrators_.push_back(std::make_unique<Narrator>());
-  const std::string name = scalers_.size() > 1 ? scaler.loaded().pool.name + "  " : "";
-  scaler.controller().after_tick = [this, narrator = narrators_.back().get(), name](const control::Snapshot& snapshot) {
+  const std::string name = scalers_.size() > 1 ? pool.name + "  " : "";
+  scaler.controller().after_tick = [this, &watch, narrator = narrators_.back().get(),
+                                    name](const control::Snapshot& snapshot) {
+    serve::ticked(board_, watch, snapshot);
+    if (context_.json) {
+      return;
+    }
     for (const Told& told : narrator->tell(snapshot)) {
       context_.out.line(name + line_of(told, context_.colour));
     }
@@ -88,6 +134,10 @@ aio::Task<int> Scaling::run() {
     introduce(*scaler);
     listen(*scaler);
     group_.spawn(scaler->run());
+  }
+  if (server_) {
+    group_.spawn(server_->run());
+    group_.spawn(serve::watch_stalls(context_.clock, board_));
   }
   group_.spawn(until_signal());
   co_await group_.join();
@@ -178,7 +228,19 @@ aio::Task<int> scale(Context& context, Args args) {
   if (!good) {
     co_return exit_usage;
   }
+  std::optional<ListenAt> at;
+  if (const std::optional<std::string> text = args.text("listen")) {
+    const Result<ListenAt> parsed = parse_listen(*text);
+    if (!parsed) {
+      context.err.line("sluice scale: " + parsed.error().what);
+      co_return exit_usage;
+    }
+    at = *parsed;
+  }
   Scaling scaling(context, args.has("dry-run"), args.has("drain"));
+  if (at && !scaling.serve_at(*at)) {
+    co_return exit_failed;
+  }
   const bool opened = co_await scaling.open(std::move(pools));
   if (!opened) {
     co_return exit_failed;
@@ -197,10 +259,15 @@ Verb scale_verb() {
           "Ctrl-C ends the scaler alone and says which workers go on; a scaler started later finds them again.",
       .examples = {{"sluice scale -f orders.yaml", ""},
                    {"sluice scale -f orders.yaml --dry-run", "decide and print, start nothing"},
-                   {"sluice scale -f orders.yaml -o json", "the journal's lines as they are written"}},
+                   {"sluice scale -f orders.yaml -o json", "the journal's lines as they are written"},
+                   {"sluice scale -f orders.yaml --listen 127.0.0.1:7171", "with metrics for Prometheus"}},
       .flags = {file_flag("a pool; may be given more than once", true),
                 {.name = "dry-run", .help = "decide and print, act on nothing; works beside a running scaler"},
                 {.name = "drain", .help = "at the end have the workers finish what they have, and wait for it"},
+                {.name = "listen",
+                 .kind = Kind::text,
+                 .value = "ADDRESS:PORT",
+                 .help = "serve /metrics, /healthz, /readyz, /api/v1/status and /api/v1/explain there, read-only"},
                 state_flag(),
                 secrets_flag()},
       .run = scale,

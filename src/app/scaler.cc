@@ -152,7 +152,9 @@ void Scaler::start_control() {
   } else {
     sink_ = std::make_unique<control::JournalFile>(journal_path(), control::JournalFile::Options{}, options_.on_line);
   }
-  journal_ = std::make_unique<control::Journal>(*sink_, pool_.pool.id(), pool::to_json(pool_.pool.spec),
+  shared_ = std::make_unique<control::SharedSink>(*sink_);
+  pool_sink_ = std::make_unique<control::PoolSink>(*shared_, options_.ring, pool_.pool.id());
+  journal_ = std::make_unique<control::Journal>(*pool_sink_, pool_.pool.id(), pool::to_json(pool_.pool.spec),
                                                 context_.random.hex(8));
   controller_ = std::make_unique<control::Controller>(
       context_.loop, context_.clock, fleet_->changed(), *source_, *fleet_, *journal_, context_.log, pool_.pool,

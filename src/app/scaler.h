@@ -14,6 +14,7 @@
 #include "app/wiring.h"
 #include "control/controller.h"
 #include "control/journal_file.h"
+#include "control/journal_ring.h"
 #include "fleet/process/process_fleet.h"
 #include "fleet/process/scaler_lock.h"
 
@@ -22,6 +23,7 @@ namespace sluice::app {
 struct ScalerOptions {
   bool dry_run = false;                           // decides; starts nothing, writes nothing, needs no lock
   std::function<void(std::string_view)> on_line;  // each journal line
+  control::JournalRing* ring = nullptr;           // keeps the latest lines, and outlives the scaler
   std::optional<Duration> queue_expires = {};     // what the queue client declares goes when unused for so long
 };
 
@@ -72,6 +74,8 @@ class Scaler {
   std::unique_ptr<wiring::QueueClient> queue_;
   std::unique_ptr<queue::BacklogSource> source_;
   std::unique_ptr<control::JournalSink> sink_;
+  std::unique_ptr<control::SharedSink> shared_;
+  std::unique_ptr<control::PoolSink> pool_sink_;
   std::unique_ptr<control::Journal> journal_;
   std::unique_ptr<control::Controller> controller_;
   std::function<void()> stop_ticking_;  // while run() does

@@ -15,6 +15,7 @@
 #include "aio/task_group.h"
 #include "app/context.h"
 #include "app/look.h"
+#include "app/remote.h"
 #include "app/screen.h"
 #include "app/verbs.h"
 #include "control/explain.h"
@@ -23,6 +24,7 @@ namespace sluice::app {
 namespace {
 
 using namespace std::chrono_literals;
+using serve::PoolStatus;
 
 constexpr Duration look_every = 500ms;  // chosen: people see no more, and the queue is barely touched
 constexpr Duration draw_least = 100ms;  // design: at most 10 frames a second
@@ -68,10 +70,18 @@ std::string spark(const std::deque<std::optional<std::int64_t>>& values) {
 
 class Top {
  public:
-  Top(Context& context, std::vector<std::unique_ptr<Looker>> lookers)
-      : context_(context), lookers_(std::move(lookers)), group_(context.loop, context.clock), screen_(context.out) {}
+  // Looks here, or asks `remote` for the pools that `words` name.
+  Top(Context& context, std::vector<std::unique_ptr<Looker>> lookers, std::unique_ptr<Remote> remote,
+      std::vector<std::string> words)
+      : context_(context),
+        lookers_(std::move(lookers)),
+        group_(context.loop, context.clock),
+        remote_(std::move(remote)),
+        words_(std::move(words)),
+        screen_(context.out) {}
 
-  aio::Task<void> once();
+  // An Error: nobody could be asked.
+  aio::Task<Result<void>> once();
   aio::Task<void> live();
 
  private:
@@ -80,8 +90,10 @@ class Top {
     std::optional<double> in = 0, out = 0;
     std::int64_t desired = 0;
   };
-  void take(std::vector<PoolLook> looks);
-  void note_decision(const PoolLook& look);
+  aio::Task<Result<void>> look();
+  void take(std::vector<PoolStatus> pools);
+  void note_decision(const std::string& pool, const std::string& tick, WallTime at, const std::string& reason);
+  void note_decisions(const std::vector<PoolLook>& looks);
   [[nodiscard]] Total total() const;
   [[nodiscard]] std::vector<std::string> frame() const;
   void draw();
@@ -92,7 +104,10 @@ class Top {
   Context& context_;
   std::vector<std::unique_ptr<Looker>> lookers_;
   aio::TaskGroup group_;
-  std::vector<PoolLook> looks_;
+  std::unique_ptr<Remote> remote_;  // null: looks here
+  std::vector<std::string> words_;
+  std::string trouble_;  // why the last look failed; what is shown is older
+  std::vector<PoolStatus> pools_;
   std::deque<std::optional<std::int64_t>> ready_;
   std::deque<std::string> decisions_;
   std::map<std::string, std::string> told_;  // the last tick told of, by pool
@@ -112,40 +127,64 @@ std::string text(const std::optional<N>& n) {
 
 Top::Total Top::total() const {
   Total sum;
-  for (const PoolLook& look : looks_) {
-    const model::Sample sample = look.sample.value_or(model::Sample{});
-    add(sum.ready, sample.ready ? std::optional(sample.ready->n) : std::nullopt);
-    add(sum.in_flight, sample.in_flight ? std::optional(sample.in_flight->n) : std::nullopt);
-    add(sum.in, look.in_per_s);
-    add(sum.out, look.out_per_s);
-    add(sum.workers, look.live());
-    sum.desired += look.desired().value_or(look.live().value_or(0));
+  for (const PoolStatus& pool : pools_) {
+    add(sum.ready, pool.ready ? std::optional(pool.ready->n) : std::nullopt);
+    add(sum.in_flight, pool.in_flight ? std::optional(pool.in_flight->n) : std::nullopt);
+    add(sum.in, pool.in_per_s);
+    add(sum.out, pool.out_per_s);
+    add(sum.workers, pool.live());
+    sum.desired += pool.desired.value_or(pool.live().value_or(0));
   }
   return sum;
 }
 
-void Top::note_decision(const PoolLook& look) {
-  if (!look.last) {
+void Top::note_decision(const std::string& pool, const std::string& tick, WallTime at, const std::string& reason) {
+  if (std::exchange(told_[pool], tick) == tick) {
     return;
   }
-  std::string& told = told_[look.place.id];
-  if (told == look.last->tick) {
-    return;
-  }
-  told = look.last->tick;
-  const std::optional<WallTime> at = parse_wall(look.last->at);
-  decisions_.push_back(control::printable(
-      fmt::format("{} {} {}", at ? format_clock(*at) : "?", look.place.id, look.last->decision.reason)));
+  decisions_.push_back(control::printable(fmt::format("{} {} {}", format_clock(at), pool, reason)));
   if (decisions_.size() > decisions_max) {
     decisions_.pop_front();
   }
 }
 
-void Top::take(std::vector<PoolLook> looks) {
-  looks_ = std::move(looks);
-  for (const PoolLook& look : looks_) {
-    note_decision(look);
+void Top::note_decisions(const std::vector<PoolLook>& looks) {
+  for (const PoolLook& look : looks) {
+    const std::optional<WallTime> at = look.last ? parse_wall(look.last->at) : std::nullopt;
+    if (at) {
+      note_decision(look.place.id, look.last->tick, *at, look.last->decision.reason);
+    }
   }
+}
+
+aio::Task<Result<void>> Top::look() {
+  if (!remote_) {
+    const std::vector<PoolLook> looks = co_await look_at_all(context_, lookers_);
+    std::vector<PoolStatus> pools;
+    std::ranges::transform(looks, std::back_inserter(pools), status_of);
+    note_decisions(looks);
+    take(std::move(pools));
+    co_return Result<void>{};
+  }
+  const aio::Deadline deadline = context_.clock.in(remote_timeout);
+  Result<std::vector<PoolStatus>> pools = co_await remote_->pools(words_, deadline);
+  trouble_ = pools ? "" : pools.error().what;
+  if (!pools) {
+    co_return pools.error();
+  }
+  for (const PoolStatus& pool : *pools) {
+    // A tick that says the same as the one before it is no news; here the whole journal is not at hand.
+    if (!pool.tick.empty()) {
+      const std::string reason = pool.state + ": " + pool.why;
+      note_decision(pool.pool, reason, pool.at - std::chrono::milliseconds{pool.decided_ms_ago.value_or(0)}, reason);
+    }
+  }
+  take(std::move(*pools));
+  co_return Result<void>{};
+}
+
+void Top::take(std::vector<PoolStatus> pools) {
+  pools_ = std::move(pools);
   ready_.push_back(total().ready);
   if (ready_.size() > history) {
     ready_.pop_front();
@@ -155,17 +194,17 @@ void Top::take(std::vector<PoolLook> looks) {
 std::vector<std::string> Top::frame() const {
   const auto columns = static_cast<std::size_t>(context_.out.columns());
   const Total sum = total();
-  const std::string pools = looks_.size() == 1 ? "1 pool" : fmt::format("{} pools", looks_.size());
+  const std::string pools = pools_.size() == 1 ? "1 pool" : fmt::format("{} pools", pools_.size());
   std::vector<std::string> out{
       fmt::format("sluice top   {}   {} UTC   q quits", pools, format_clock(context_.clock.wall())),
       fmt::format("backlog {} {} ready, {} in flight   in {}/s  out {}/s   workers {}, wanted {}", spark(ready_),
                   text(sum.ready), text(sum.in_flight), rate_text(sum.in), rate_text(sum.out), text(sum.workers),
                   sum.desired),
       ""};
-  for (std::string& line : table(looks_, columns)) {
+  for (std::string& line : table(pools_, columns)) {
     out.push_back(std::move(line));
   }
-  out.emplace_back();
+  out.push_back(control::printable(trouble_));
   out.insert(out.end(), decisions_.begin(), decisions_.end());
   for (std::string& line : out) {
     line = control::cut(line, columns);
@@ -184,8 +223,7 @@ void Top::draw() {
 
 aio::Task<void> Top::look_on() {
   while (!context_.out.failure()) {
-    std::vector<PoolLook> looks = co_await look_at_all(context_, lookers_);
-    take(std::move(looks));
+    const Result<void> looked = co_await look();
     draw();
     co_await context_.clock.sleep_for(look_every);
   }
@@ -238,31 +276,47 @@ aio::Task<void> Top::live() {
   }
 }
 
-aio::Task<void> Top::once() {
-  std::vector<PoolLook> looks = co_await look_at_all(context_, lookers_);
-  take(std::move(looks));
+aio::Task<Result<void>> Top::once() {
+  const Result<void> looked = co_await look();
+  if (!looked) {
+    co_return looked;
+  }
   if (context_.json) {
-    for (const PoolLook& look : looks_) {
-      context_.out.line(to_json(look));
+    for (const PoolStatus& pool : pools_) {
+      context_.out.line(serve::to_json(pool));
     }
-    co_return;
+    co_return looked;
   }
   for (const std::string& line : frame()) {
     context_.out.line(line);
   }
+  co_return looked;
 }
 
 aio::Task<int> run_top(Context& context, Args args) {
-  std::optional<std::vector<Place>> places = find_places(context, args, "top");
-  if (!places) {
-    co_return exit_usage;
-  }
-  std::vector<std::unique_ptr<Looker>> lookers = lookers_of(context, std::move(*places));
-  Top top(context, std::move(lookers));
-  if (args.has("once") || context.json || !context.out.terminal()) {
-    co_await top.once();
+  std::vector<std::unique_ptr<Looker>> lookers;
+  std::unique_ptr<Remote> remote;
+  if (asks_remote(args)) {
+    remote = Remote::open(context, args, "top");
+    if (!remote) {
+      co_return exit_usage;
+    }
   } else {
+    std::optional<std::vector<Place>> places = find_places(context, args, "top");
+    if (!places) {
+      co_return exit_usage;
+    }
+    lookers = lookers_of(context, std::move(*places));
+  }
+  Top top(context, std::move(lookers), std::move(remote), args.positionals);
+  if (!args.has("once") && !context.json && context.out.terminal()) {
     co_await top.live();
+    co_return exit_done;
+  }
+  const Result<void> looked = co_await top.once();
+  if (!looked) {
+    context.err.line("sluice top: " + looked.error().what);
+    co_return looked.error().code == Code::invalid ? exit_usage : exit_failed;
   }
   co_return exit_done;
 }
@@ -270,14 +324,15 @@ aio::Task<int> run_top(Context& context, Args args) {
 }  // namespace
 
 Verb top_verb() {
-  std::vector<Flag> flags = place_flags();
+  std::vector<Flag> flags = place_and_remote_flags();
   flags.push_back({.name = "once", .help = "print one frame and end, as without a terminal"});
   return {.name = "top",
           .summary = "status, live: backlog, rates, workers, decisions as they come",
           .about =
               "Every frame is plain text that can be copied; only lines that changed are drawn again. q or Ctrl-C\n"
               "ends it, the last frame stays. It only looks: workers and scalers do not notice it.",
-          .examples = {{"sluice top", "the pools of this folder"}},
+          .examples = {{"sluice top", "the pools of this folder"},
+                       {"sluice top --context kind-dev --namespace shop", "those of the controller there"}},
           .flags = std::move(flags),
           .positionals = place_words(),
           .rest = "",

@@ -16,14 +16,19 @@
 #include "app/wiring.h"
 #include "base/number.h"
 #include "fleet/process/held_slot.h"
+#include "model/tally.h"
 #include "worker/endpoint.h"
 #include "worker/exec_handler.h"
 #include "worker/http_handler.h"
+#include "worker/report.h"
 #include "worker/runtime.h"
 #include "worker/simulate_handler.h"
 
 namespace sluice::app {
 namespace {
+
+// What our workers say is counted bucket by bucket: the two know nothing of each other.
+static_assert(worker::Histogram::bounds_ms == model::Durations::bounds_ms);
 
 using namespace std::chrono_literals;
 using fleet::process::HeldSlot;

@@ -69,6 +69,7 @@ Time Controller::next_due(Time started) {
 }
 
 aio::Task<void> Controller::tick() {
+  const Time started = clock_.now();
   const aio::Deadline deadline = clock_.in(options_.tick_deadline);
   // The fleet first, then the queue: see Observer::observe.
   const Result<model::FleetView> fleet = co_await fleet_.view(deadline);
@@ -76,6 +77,7 @@ aio::Task<void> Controller::tick() {
   if (judge(fleet, sample) && !options_.dry_run && !snapshot_.plan.empty()) {
     co_await act();
   }
+  snapshot_.took = clock_.now() - started;
 }
 
 // Apart from tick(), so that what a thousand pools wait with for their queues stays small.
@@ -92,11 +94,29 @@ bool Controller::judge(const Result<model::FleetView>& fleet, const Result<model
   if (!recorded) {
     // No decision without a line: what cannot be recorded is not done.
     log_.error("control", "journal not written, not acting", {{"pool", pool_.id()}, {"error", recorded.error().what}});
+    snapshot_ = unrecorded(at, seen, recorded.error());
     return false;
   }
   state_ = step.next;
-  snapshot_ = Snapshot{*recorded, at, seen, std::move(step.decision), std::move(what), {}, observer_.view()};
+  snapshot_ = Snapshot{.tick = *recorded,
+                       .at = at,
+                       .seen = seen,
+                       .decision = std::move(step.decision),
+                       .plan = std::move(what),
+                       .did = {},
+                       .view = observer_.view()};
   return true;
+}
+
+Snapshot Controller::unrecorded(WallTime at, const model::Observation& seen, const Error& why) const {
+  return {.tick = snapshot_.tick,
+          .recorded = false,
+          .at = at,
+          .seen = seen,
+          .decision = {.workers = seen.useful(), .reason = "hold: the journal cannot be written: " + why.what},
+          .plan = {},
+          .did = {},
+          .view = observer_.view()};
 }
 
 aio::Task<void> Controller::act() {

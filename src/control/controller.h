@@ -31,10 +31,13 @@ struct ControllerOptions {
   std::function<Step(const pool::PoolSpec&, const ControlState&, const model::Observation&)> decide = control::decide;
 };
 
-// What the last tick saw, decided and did; for screens and status.
+// What the last tick saw, decided and did; for screens and status. Of a tick that could not be recorded: what it saw, a
+// decision to hold that says why, and the last recorded tick's id.
 struct Snapshot {
   std::string tick;
+  bool recorded = true;
   WallTime at;
+  Duration took{0};  // reading, deciding and acting
   model::Observation seen;
   model::Decision decision;
   model::Plan plan;
@@ -58,6 +61,7 @@ class Controller {
  private:
   // What to do about what was read, recorded; false: it could not be recorded, and nothing may be done.
   [[nodiscard]] bool judge(const Result<model::FleetView>& fleet, const Result<model::Sample>& sample);
+  [[nodiscard]] Snapshot unrecorded(WallTime at, const model::Observation& seen, const Error& why) const;
   // What the snapshot plans, recorded.
   [[nodiscard]] aio::Task<void> act();
   struct Started {

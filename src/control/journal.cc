@@ -123,6 +123,7 @@ Result<std::string> Journal::tick(const TickRecord& record) {
   line += ",\"plan\":";
   model::append_json(line, record.plan);
   line += '}';
+  sink_.remembers(record.before);
   const Result<void> written = sink_.write(line);
   if (!written) {
     return written.error();

@@ -24,6 +24,8 @@ class JournalSink {
   virtual Result<void> write(std::string_view line) = 0;
   // True once whenever the next line is the first of a file: the journal then begins it with pool and state.
   virtual bool at_start_of_file() = 0;
+  // What deciding remembers before the tick whose line comes next.
+  virtual void remembers(const ControlState& /*before*/) {}
 };
 
 struct TickRecord {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cmath>
 #include <limits>
 
 #include "base/text.h"
@@ -33,6 +34,60 @@ std::int64_t count_at(const json::object& object, std::string_view key) {
   const json::value* value = object.if_contains(key);
   constexpr std::int64_t most = 1LL << 60;  // four of them still add up without overflow
   return value != nullptr && value->is_int64() ? std::clamp<std::int64_t>(value->get_int64(), 0, most / 4) : 0;
+}
+
+// Seconds as a number of any kind; empty for what is none, below 0 or beyond any duration.
+std::optional<std::int64_t> ms_of(const json::value& value) {
+  if (!value.is_number()) {
+    return std::nullopt;
+  }
+  const double seconds = value.to_number<double>();
+  constexpr double most = 1e12;
+  return seconds >= 0 && seconds <= most ? std::optional(std::llround(seconds * 1e3)) : std::nullopt;
+}
+
+constexpr std::size_t buckets_max = 100;  // chosen: seven times ours
+
+// {"count":3,"sum":1.25,"le":[[0.01,0],[0.05,1],..]}, cumulative. What does not add up is left out, whole.
+model::Durations durations_at(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  const json::object* said = value != nullptr ? value->if_object() : nullptr;
+  const json::value* sum = said != nullptr ? said->if_contains("sum") : nullptr;
+  const std::optional<std::int64_t> sum_ms = sum != nullptr ? ms_of(*sum) : std::nullopt;
+  if (!sum_ms) {
+    return {};
+  }
+  model::Durations out{.count = count_at(*said, "count"), .sum_ms = *sum_ms};
+  const json::value* buckets = said->if_contains("le");
+  if (buckets == nullptr || !buckets->is_array() || buckets->get_array().size() > buckets_max) {
+    return out;
+  }
+  for (const json::value& bucket : buckets->get_array()) {
+    const json::array* pair = bucket.if_array();
+    const bool whole = pair != nullptr && pair->size() == 2 && (*pair)[1].is_int64();
+    const std::optional<std::int64_t> bound = whole ? ms_of((*pair)[0]) : std::nullopt;
+    if (!bound) {
+      return {};
+    }
+    const std::int64_t n = std::clamp<std::int64_t>((*pair)[1].get_int64(), 0, out.count);
+    for (std::size_t i = 0; i < out.at_most.size(); ++i) {
+      out.at_most[i] = model::Durations::bounds_ms[i] >= *bound ? std::max(out.at_most[i], n) : out.at_most[i];
+    }
+  }
+  return out;
+}
+
+model::SaidTally tally_of(const json::object& object) {
+  if (!object.contains("done")) {
+    return nullptr;
+  }
+  return std::make_shared<const model::Tally>(model::Tally{.done = count_at(object, "done"),
+                                                           .retried = count_at(object, "retried"),
+                                                           .failed = count_at(object, "failed"),
+                                                           .dead_lettered = count_at(object, "dead_lettered"),
+                                                           .requeued = count_at(object, "requeued"),
+                                                           .wait = durations_at(object, "wait_s"),
+                                                           .work = durations_at(object, "work_s")});
 }
 
 // How many bytes the UTF-8 character at the front of `text` has; 0 when it is none. Overlong forms and surrogates are
@@ -71,6 +126,7 @@ std::optional<WorkerWords> parse_words(std::string_view text) {
   for (const std::string_view outcome : {"done", "retried", "failed", "dead_lettered"}) {
     words.settled += count_at(*object, outcome);
   }
+  words.tally = tally_of(*object);
   words.reason = text_at(*object, "reason");
   return words;
 }

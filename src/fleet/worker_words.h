@@ -18,6 +18,7 @@ struct WorkerWords {
   int handling = 0;
   std::optional<WallTime> first_claim_at;
   std::int64_t settled = 0;  // done, retried, failed and dead-lettered; what was requeued is not settled
+  model::SaidTally tally;    // null when it says nothing of what it has done
   std::string reason;
 };
 // Empty for anything but a JSON object with a known state. At most 64 KiB are looked at.

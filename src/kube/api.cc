@@ -138,13 +138,19 @@ Error Api::refusal(int status, const aio::http::HeaderList& headers, const std::
   return Error{code, status == 401 ? fmt::format("{} ({})", words, access_.origin) : words};
 }
 
-aio::Task<Result<std::string>> Api::ask(Call call, aio::Deadline deadline) {
+aio::Task<Result<aio::http::Response>> Api::send(Call call, aio::Deadline deadline) {
   Result<aio::http::Request> request = co_await prepare(std::move(call), deadline);
   if (!request) {
     co_return request.error();
   }
   const std::shared_ptr<aio::http::Client> client = client_;
   Result<aio::http::Response> response = co_await client->send(access_.server, std::move(*request), deadline);
+  options_.answered(response ? response->status : 0);
+  co_return response;
+}
+
+aio::Task<Result<std::string>> Api::ask(Call call, aio::Deadline deadline) {
+  Result<aio::http::Response> response = co_await send(std::move(call), deadline);
   if (!response) {
     co_return response.error();
   }
@@ -180,6 +186,7 @@ aio::Task<Result<std::unique_ptr<aio::http::Incoming>>> Api::open(std::string pa
   const std::shared_ptr<aio::http::Client> client = client_;
   Result<std::unique_ptr<aio::http::Incoming>> incoming =
       co_await client->open(access_.server, std::move(*request), deadline);
+  options_.answered(incoming ? (*incoming)->status() : 0);
   if (!incoming || (*incoming)->status() < 300) {
     co_return incoming;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // One API server as one identity: single requests, lists page by page, watches. Deadlines are the caller's.
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,6 +15,8 @@
 namespace sluice::kube {
 
 struct ApiOptions {
+  // Of each answer its status; 0 when there was none.
+  std::function<void(int)> answered = [](int) {};
   std::string user_agent = "sluice";
   aio::http::Dial dial = {};  // tests
 };
@@ -38,6 +41,8 @@ class Api {
   // admission), gone (404, 410), conflict (409), invalid (400, 405, 413, 415, 422), throttled (429, or 503 with
   // Retry-After), retry (other 5xx, cut off, deadline): then a write may have happened.
   [[nodiscard]] aio::Task<Result<std::string>> ask(Call call, aio::Deadline deadline);
+  // Any answer as it came; an Error when none did. For what lies behind the API server, such as a Service by its proxy.
+  [[nodiscard]] aio::Task<Result<aio::http::Response>> send(Call call, aio::Deadline deadline);
   // Every object of a collection, in pages of 500; returns the version at which a watch may begin. Any Error means that
   // what was taken is not the whole. Code::gone: the list grew older than the server remembers; begin anew.
   [[nodiscard]] aio::Task<Result<ListHead>> list(std::string path, TakeItem take, aio::Deadline deadline);

@@ -207,6 +207,7 @@ void DeploymentFleet::end(const std::string& uid, Known& known) {
     out.kind = known.doomed && out.kind == model::EndKind::failed ? model::EndKind::lost : out.kind;
     out.why = known.end_why;
   }
+  out.tally = known.tally != nullptr ? known.tally : known.words ? known.words->tally : nullptr;
   ended_[known.slot] = std::move(out);
 }
 
@@ -279,7 +280,8 @@ model::Worker DeploymentFleet::worker_of(const DeploymentPod& pod, Known& known)
           .handling = known.words ? known.words->handling : 0,
           .place = pod.node,
           .silent = silent && state == WorkerState::starting,
-          .deaf = known.deaf || silent};
+          .deaf = known.deaf || silent,
+          .tally = known.words ? known.words->tally : nullptr};
 }
 
 model::Capacity DeploymentFleet::capacity(const model::FleetView& view) const {

@@ -116,7 +116,8 @@ void JobFleet::look_at(const Job& job, int slot, model::FleetView& view) {
                                        .handling = known.words ? known.words->handling : 0,
                                        .place = pod != nullptr ? pod->node : "",
                                        .stays_when_idle = job.stays_when_idle,
-                                       .silent = runs && state == WorkerState::starting && known.silent_n > 0});
+                                       .silent = runs && state == WorkerState::starting && known.silent_n > 0,
+                                       .tally = known.words ? known.words->tally : nullptr});
 }
 
 WorkerState JobFleet::state_of(const Job& job, const Pod* pod, Known& known, std::string& why) const {
@@ -147,6 +148,7 @@ model::EndedWorker JobFleet::ended(const Job& job, int slot, Known& known) const
     known.ended_at = seen_alive ? now : std::min(now, at);
   }
   model::EndedWorker out{.slot = slot, .name = job.meta.name, .id = job.meta.uid, .ended_at = *known.ended_at};
+  out.tally = known.tally != nullptr ? known.tally : known.words ? known.words->tally : nullptr;
   if (known.end) {
     out.kind = fleet::end_kind(*known.end);
     out.started = fleet::has_started(*known.end);

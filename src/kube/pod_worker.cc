@@ -111,6 +111,7 @@ void PodWorker::note_end(const Pod& pod, Time now) {
     }
     const std::optional<fleet::WorkerWords> last = fleet::parse_words(container->message);
     facts.settled = last ? last->settled : words ? words->settled : 0;
+    tally = last ? last->tally : nullptr;
     const std::string said = fleet::last_line(last ? last->reason : container->message);
     const std::string how =
         container->reason.empty() || container->reason == "Error" || container->reason == "Completed"

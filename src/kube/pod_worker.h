@@ -22,6 +22,7 @@ struct PodWorker {
   std::optional<Time> ended_at;        // its container has ended
   std::optional<fleet::EndFacts> end;  // how, as the pod told while it was there
   std::string end_why;
+  model::SaidTally tally;  // by its last words
   // What the worker says.
   std::optional<fleet::WorkerWords> words;
   Time words_at;

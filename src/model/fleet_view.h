@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "model/tally.h"
 
 namespace sluice::model {
 
@@ -43,6 +44,7 @@ struct Worker {
   bool stays_when_idle = false;    // started with idle exit off, because its slot was below `min`
   bool silent = false;             // runs, and says nothing of messages: whether it takes any the broker has to tell
   bool deaf = false;               // does not take a request to leave: nobody asks it again
+  SaidTally tally = nullptr;       // what it says it has done
 };
 
 enum class EndKind {
@@ -59,6 +61,7 @@ struct EndedWorker {
   bool started = true;  // was ready, or succeeded, or ran at least 10 s
   std::string why;      // last words, exit status
   Time ended_at;
+  SaidTally tally = nullptr;  // as it last said
 };
 
 enum class Room {

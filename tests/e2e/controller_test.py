@@ -10,8 +10,9 @@ import sys
 import tempfile
 import time
 
-from e2e import ON_KWOK, ROOT, equal, main, test
+from e2e import ON_KWOK, ROOT, contains, equal, main, test
 from pools import BIN, install
+from world import HOST
 
 
 class Rig:
@@ -54,7 +55,7 @@ class Rig:
         with open(log, "ab") as out:
             return self._start([BIN, "controller", "--kubeconfig", self.k8s.cluster.kubeconfig,
                                 "--namespace", self.k8s.name, "--lease-namespace", self.k8s.name,
-                                "--listen", f"127.0.0.1:{port}",
+                                "--listen", f"0.0.0.0:{port}",
                                 "--journal", self.folder / f"journal-{port}.jsonl"], stdout=out, stderr=out)
 
     def pool(self, most, policy, group):
@@ -125,6 +126,73 @@ def _(k8s):
         took = time.monotonic() - begun
         assert took <= 3 and third.poll() is None, f"followed after {took:.1f} s; at most 3 s are allowed"
         equal(sorted(one["metadata"]["uid"] for one in k8s.list("jobs")), uids, "the Jobs, as they were")
+
+
+def reader(k8s, folder):
+    """A kubeconfig of somebody who may reach the controller's Service by the API server's proxy, and nothing else."""
+    name, port = k8s.name, "http:sluice:7171"
+    k8s.create("serviceaccounts", {"metadata": {"name": "reader"}})
+    k8s.create("roles", {"metadata": {"name": "reader"}, "rules": [
+        {"apiGroups": [""], "resources": ["services/proxy"], "resourceNames": [port], "verbs": ["get"]}]})
+    k8s.create("rolebindings", {"metadata": {"name": "reader"},
+                                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+                                "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": name}]})
+    token = k8s.api.post(k8s.path("serviceaccounts", "reader/token"), {"spec": {}})["status"]["token"]
+    config = json.loads(pathlib.Path(k8s.cluster.kubeconfig).read_text())
+    config["users"][0]["user"] = {"token": token}
+    path = folder / "reader.kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def behind(k8s, *ports):
+    """What listens at these ports of the host, as the endpoints of the Service sluice. The proxy of the API server goes
+    to pods alone: each stands for a pod that no node runs."""
+    subsets = []
+    for port in ports:
+        pod = k8s.create("pods", {"metadata": {"name": f"host-{port}"}, "spec": {
+            "schedulerName": "none", "containers": [{"name": "c", "image": "none:1"}]}})
+        k8s.api.patch(k8s.path("pods", f"host-{port}/status"),
+                      {"status": {"podIP": HOST, "podIPs": [{"ip": HOST}], "phase": "Running"}})
+        subsets.append({"ports": [{"name": "http", "port": port}], "addresses": [{"ip": HOST, "targetRef": {
+            "kind": "Pod", "namespace": k8s.name, "name": f"host-{port}", "uid": pod["metadata"]["uid"]}}]})
+    k8s.create("endpoints", {"metadata": {"name": "sluice"}, "subsets": subsets})
+
+
+@test("status and explain reach the one that acts through the API server, with the right to get services/proxy alone")
+def _(k8s):
+    k8s.cluster.nodes("asked", 1, cpu="8")
+    with Rig(k8s, 5) as rig:
+        rig.controller(7171)
+        k8s.wait("a leader", rig.holder)
+        rig.controller(7172)  # stands by; the Service has both
+        rig.pool(3, {"threshold": {"messages": 2, "every": "1s"}}, "asked")
+        k8s.create("services", {"metadata": {"name": "sluice"}, "spec": {"ports": [{"name": "http", "port": 7171}]}})
+        behind(k8s, 7171, 7172)
+        config = reader(k8s, rig.folder)
+
+        def sluice(*words, config=config, code=0):
+            done = subprocess.run(k8s.cluster.command([str(BIN), *words, "--kubeconfig", str(config), "--namespace",
+                                                       k8s.name]), capture_output=True, text=True, timeout=60)
+            equal(done.returncode, code, f"the exit code of {words}: {done.stderr}")
+            return done.stdout if code == 0 else done.stderr
+
+        def pools():
+            return [json.loads(line) for line in sluice("status", "-o", "json").splitlines()]
+
+        k8s.wait("three workers to be told of", lambda: [one["workers"]["live"] for one in pools()
+                                                         if one["workers"]] == [3], 60)
+        for _ in range(10):  # whichever of the two the proxy picks
+            one = pools()[0]
+            equal((one["pool"], one["ready"], one["max"]), (f"{k8s.name}/orders", 5, 3), "the pool")
+        contains(sluice("explain", "orders"), f"{k8s.name}/orders ")
+        told = sluice("explain", "orders", "-n", "50", "-o", "json").splitlines()
+        words = {json.loads(line)["word"] for line in told}
+        equal("grow" in words, True, f"decisions to grow among {words}")
+        contains(sluice("status", "--service", "nobody:7171", config=k8s.cluster.kubeconfig, code=1), "--service")
+        contains(sluice("status", "--service", "nobody:7171", code=1), "services/proxy")
+        k8s.delete("workerpools", "orders")
+        k8s.wait("the pool to be gone", lambda: pools() == [], 30)
 
 
 main()

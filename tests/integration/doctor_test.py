@@ -49,7 +49,7 @@ def _(box):
 
 @test("the reference pages are what the binary generates, and every code of the source is listed")
 def _(box):
-    for page in ("cli", "doctor"):
+    for page in ("cli", "metrics", "doctor"):
         path = ROOT / f"docs/reference/{page}.md"
         text = box.sluice("man", "--markdown", page, exit=0).out
         if os.environ.get("SNAP_UPDATE") == "1":

@@ -176,11 +176,34 @@ TEST(WorkerWords, AreReadAsTheContractHasThem) {
   EXPECT_EQ(words->settled, 6);  // what was requeued is not settled
   EXPECT_TRUE(words->first_claim_at);
   EXPECT_EQ(words->reason, "");
+  ASSERT_TRUE(words->tally);
+  EXPECT_EQ(*words->tally, (model::Tally{.done = 3, .retried = 1, .failed = 1, .dead_lettered = 1, .requeued = 9}));
+  EXPECT_EQ(parse_words(R"({"state":"gone"})")->tally, nullptr);
   EXPECT_EQ(parse_words(R"({"state":"gone"})")->state, model::WorkerState::terminating);
   EXPECT_EQ(parse_words(R"({"state":"ready","done":-5,"handling":99999999999})")->settled, 0);
   for (const char* text : {"", "{}", "[]", R"({"state":"starting"})", R"({"state":7})", "<html>"}) {
     EXPECT_FALSE(parse_words(text)) << text;
   }
+}
+
+TEST(WorkerWords, TakeHistogramsOfAnyBoundsAndGuessNothing) {
+  const auto waits = [](const std::string& text) {
+    return parse_words(R"({"state":"gone","done":4,"wait_s":)" + text + "}")->tally->wait;
+  };
+  const model::Durations own = waits(R"({"count":4,"sum":1.25,"le":[[0.01,0],[0.05,1],[1,3]]})");
+  EXPECT_EQ(own.count, 4);
+  EXPECT_EQ(own.sum_ms, 1250);
+  EXPECT_EQ(own.at_most[1], 1);  // 50 ms
+  EXPECT_EQ(own.at_most[4], 3);  // 1 s
+  EXPECT_EQ(own.at_most.back(), 3);
+  const model::Durations foreign = waits(R"({"count":4,"sum":1,"le":[[0.7,2]]})");
+  EXPECT_EQ(foreign.at_most[3], 0);  // 500 ms: 700 ms may be more
+  EXPECT_EQ(foreign.at_most[4], 2);
+  for (const char* const text : {"7", "{}", R"({"count":4})", R"({"count":4,"sum":-1})", R"({"count":4,"sum":1e300})",
+                                 R"({"count":4,"sum":1,"le":[[1]]})", R"({"count":4,"sum":1,"le":[["a",1]]})"}) {
+    EXPECT_EQ(waits(text), model::Durations{}) << text;
+  }
+  EXPECT_EQ(waits(R"({"count":4,"sum":1,"le":[[1,99]]})").at_most[4], 4) << "never more than there are";
 }
 
 TEST(LastLine, IsOneCleanLine) {

@@ -79,6 +79,7 @@ class ProcessFleet final : public Fleet {
     std::string why;
     std::optional<Time> claimed_at;
     int handling = 0;
+    model::SaidTally tally;
     bool was_ready = false;
     Time answered_at;
     bool asked_by_signal = false;
@@ -100,6 +101,7 @@ class ProcessFleet final : public Fleet {
   [[nodiscard]] SlotEnd end_of(const Live* live, int slot, const SlotRecord& record, Time now) const;
   void note_end(int slot, const SlotRecord& record);
   void remember_end(int slot, const SlotRecord& record);
+  [[nodiscard]] model::SaidTally said_last(int slot, const std::string& id) const;
 
   // What the workers themselves say.
   [[nodiscard]] aio::Task<void> ask_all(bool starting_only, aio::Deadline deadline);

@@ -150,6 +150,16 @@ void ProcessFleet::note_end(int slot, const SlotRecord& record) {
   }
 }
 
+// What the worker that had the slot last says it has done; of one that was killed, when it last answered.
+model::SaidTally ProcessFleet::said_last(int slot, const std::string& id) const {
+  const std::optional<WorkerWords> words = parse_words(folder_.tail(slot, "last", words_max));
+  if (words) {
+    return words->tally;
+  }
+  const auto live = live_.find(slot);
+  return live != live_.end() && live->second.record.id == id ? live->second.tally : nullptr;
+}
+
 void ProcessFleet::remember_end(int slot, const SlotRecord& record) {
   ended_[slot] = model::EndedWorker{.slot = slot,
                                     .name = record.worker,
@@ -157,7 +167,8 @@ void ProcessFleet::remember_end(int slot, const SlotRecord& record) {
                                     .kind = record.end->kind,
                                     .started = record.end->started,
                                     .why = record.end->why,
-                                    .ended_at = record.end->at};
+                                    .ended_at = record.end->at,
+                                    .tally = said_last(slot, record.id)};
 }
 
 aio::Task<void> ProcessFleet::ask_all(bool starting_only, aio::Deadline deadline) {
@@ -212,6 +223,7 @@ void ProcessFleet::hear(const Answer& answer, Time now) {
   const WorkerWords& words = *answer.words;
   live.answered_at = answer.at;
   live.handling = words.handling;
+  live.tally = words.tally != nullptr ? words.tally : live.tally;
   live.why.clear();
   if (!live.claimed_at && (words.first_claim_at || words.state == WorkerState::busy)) {
     const auto ago = words.first_claim_at ? clock_.wall() - *words.first_claim_at : std::chrono::milliseconds{0};
@@ -260,7 +272,8 @@ model::FleetView ProcessFleet::assemble(Time observed_at) const {
                                          .created_at = live.record.created_at,
                                          .claimed_at = live.claimed_at,
                                          .handling = live.handling,
-                                         .place = place});
+                                         .place = place,
+                                         .tally = live.tally});
   }
   std::ranges::sort(view.workers, {}, &model::Worker::slot);
   std::vector<FreeSlot> free;
