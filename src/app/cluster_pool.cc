@@ -85,10 +85,20 @@ Result<void> fits_a_cluster(const pool::Pool& pool) {
   if (const std::string_view word = wiring::unsupported(pool.spec.queue); !word.empty()) {
     add(fmt::format("spec.queue.{}: not in this version; accepted: rabbitmq", word));
   }
-  if (pool.spec.workers.deployment) {
-    add("spec.workers.deployment: not in this version; accepted: job");
-  }
   return problems.empty() ? Result<void>{} : Result<void>(Error{Code::invalid, problems});
+}
+
+kube::DeploymentFleetOptions deployment_options(const Context& context, const pool::Pool& pool,
+                                                const ClusterPoolOptions& options) {
+  return {.space = pool.namespace_,
+          .pool = pool.name,
+          .deployment = pool.spec.workers.deployment->name,
+          .max = static_cast<int>(pool.spec.workers.max),
+          .readiness_is_claim = pool.spec.workers.claim.by == pool::ClaimBy::readiness,
+          .may_write_until = options.may_write_until,
+          .trouble = [&log = context.log, id = pool.id()](const std::string& what) {
+            log.warn("controller", what, {{"pool", id}});
+          }};
 }
 
 }  // namespace
@@ -109,17 +119,14 @@ aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& conte
   if (const Result<void> fits = fits_a_cluster(pool); !fits) {
     co_return fits.error();
   }
-  kube::JobFleetOptions fleet{.job = job_template(pool),
-                              .max = static_cast<int>(pool.spec.workers.max),
-                              .readiness_is_claim = pool.spec.workers.claim.by == pool::ClaimBy::readiness,
-                              .may_write_until = options.may_write_until};
-  if (const Result<std::string> body = kube::job_json(fleet.job, 0, false); !body) {
+  const kube::JobTemplate job = job_template(pool);
+  if (const Result<std::string> body = kube::job_json(job, 0, false); !pool.spec.workers.deployment && !body) {
     co_return body.error().in("spec.workers");
   }
   wiring::QueueAccess access{.secrets = options.secrets, .purpose = "sluice controller"};
-  const bool mounted = ::access((options.secrets + "/" + fleet.job.secret).c_str(), X_OK) == 0;
-  if (!fleet.job.secret.empty() && !mounted && options.read_secrets != nullptr) {
-    access.secret_source = co_await options.read_secrets->follow(pool.namespace_, fleet.job.secret, deadline);
+  const bool mounted = ::access((options.secrets + "/" + job.secret).c_str(), X_OK) == 0;
+  if (!job.secret.empty() && !mounted && options.read_secrets != nullptr) {
+    access.secret_source = co_await options.read_secrets->follow(pool.namespace_, job.secret, deadline);
   }
   wiring::QueueSpec spec = wiring::queue_spec(pool.spec);
   Result<std::unique_ptr<wiring::QueueClient>> client =
@@ -133,12 +140,13 @@ aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& conte
   const bool lists = is.workers.claim.by == pool::ClaimBy::broker || is.workers.claim.by == pool::ClaimBy::automatic;
   out->queue_ = std::move(*client);
   out->source_ = out->queue_->source({.lists_consumers = lists});
-  out->fleet_ = std::make_unique<kube::JobFleet>(cluster, std::move(fleet));
+  out->make_fleet();
   out->journal_ = std::make_unique<control::Journal>(*out->options_.journal, out->pool_.id(), pool::to_json(is),
                                                      context.random.hex(8));
   out->controller_ = std::make_unique<control::Controller>(
-      context.loop, context.clock, out->fleet_->changed(), *out->source_, *out->fleet_, *out->journal_, context.log,
-      out->pool_, control::ControllerOptions{.budget = context.polls.of(out->queue_->broker())});
+      context.loop, context.clock, out->jobs_ ? out->jobs_->changed() : out->deployment_->changed(), *out->source_,
+      out->fleet(), *out->journal_, context.log, out->pool_,
+      control::ControllerOptions{.budget = context.polls.of(out->queue_->broker())});
   out->controller_->after_tick = [pool = out.get()](const control::Snapshot& snapshot) {
     pool->options_.ticked(snapshot);
     ++pool->ticks_;
@@ -148,13 +156,37 @@ aio::Task<Result<std::unique_ptr<ClusterPool>>> ClusterPool::open(Context& conte
   co_return out;
 }
 
+fleet::Fleet& ClusterPool::fleet() {
+  if (deployment_) {
+    return *deployment_;
+  }
+  return *jobs_;
+}
+
+void ClusterPool::make_fleet() {
+  if (pool_.spec.workers.deployment) {
+    deployment_ = std::make_unique<kube::DeploymentFleet>(cluster_, context_.random,
+                                                          deployment_options(context_, pool_, options_));
+    return;
+  }
+  jobs_ = std::make_unique<kube::JobFleet>(
+      cluster_, kube::JobFleetOptions{.job = job_template(pool_),
+                                      .max = static_cast<int>(pool_.spec.workers.max),
+                                      .readiness_is_claim = pool_.spec.workers.claim.by == pool::ClaimBy::readiness,
+                                      .may_write_until = options_.may_write_until});
+}
+
 aio::Task<Error> ClusterPool::run() {
   aio::TaskGroup group(context_.loop, context_.clock);
-  group.spawn(judge(&group));
+  if (deployment_) {
+    group.spawn(deployment_->run());
+  } else {
+    group.spawn(judge(&group));
+    group.spawn(end_leftovers());
+  }
   group.spawn(controller_->run());
   group.spawn(tell_status());
   group.spawn(tell_events());
-  group.spawn(end_leftovers());
   co_await group.join();
   co_return refused_.value_or(Error{});
 }
@@ -163,7 +195,7 @@ aio::Task<Error> ClusterPool::run() {
 // is refused for the same reason.
 aio::Task<void> ClusterPool::judge(aio::TaskGroup* group) {
   const aio::Deadline deadline = context_.clock.in(judge_max);
-  const Result<void> good = co_await fleet_->judge(deadline);
+  const Result<void> good = co_await jobs_->judge(deadline);
   if (!good) {
     refused_ = good.error().in("spec.workers");
     group->cancel();
@@ -217,7 +249,7 @@ aio::Task<void> ClusterPool::end_leftovers() {
   while (true) {
     co_await context_.clock.sleep_for(leftovers_each);
     const aio::Deadline deadline = context_.clock.in(write_max);
-    const int ended = co_await fleet_->end_leftovers(deadline);
+    const int ended = co_await jobs_->end_leftovers(deadline);
     if (ended > 0) {
       context_.log.info("controller", "pods ended whose worker had ended",
                         {{"pool", pool_.id()}, {"pods", fmt::format("{}", ended)}});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// One pool of a cluster under the controller: its queue, its Jobs, its loop and its status.
+// One pool of a cluster under the controller: its queue, its workers, its loop and its status.
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,6 +12,7 @@
 #include "app/event_pace.h"
 #include "control/controller.h"
 #include "control/journal.h"
+#include "kube/deployment_fleet.h"
 #include "kube/job_fleet.h"
 #include "kube/pool_object.h"
 #include "pool/types.h"
@@ -49,6 +50,8 @@ class ClusterPool {
  private:
   ClusterPool(Context& context, kube::Cluster& cluster, kube::PoolObject object, pool::Pool pool,
               ClusterPoolOptions options);
+  [[nodiscard]] fleet::Fleet& fleet();
+  void make_fleet();
   [[nodiscard]] aio::Task<void> judge(aio::TaskGroup* group);
   [[nodiscard]] aio::Task<void> tell_status();
   [[nodiscard]] aio::Task<void> tell_events();
@@ -61,7 +64,9 @@ class ClusterPool {
   const ClusterPoolOptions options_;
   std::unique_ptr<wiring::QueueClient> queue_;
   std::unique_ptr<queue::BacklogSource> source_;
-  std::unique_ptr<kube::JobFleet> fleet_;
+  // One of the two.
+  std::unique_ptr<kube::JobFleet> jobs_;
+  std::unique_ptr<kube::DeploymentFleet> deployment_;
   std::unique_ptr<control::Journal> journal_;
   std::unique_ptr<control::Controller> controller_;
   aio::Event ticked_;   // for tell_status()

@@ -71,6 +71,8 @@ std::string status_json(const pool::Pool& pool, const kube::PoolObject& object, 
   const std::string& reason = snapshot.decision.reason;
   const std::string word = reason.substr(0, reason.find(':'));
   const std::string why = reason.size() > word.size() + 2 ? reason.substr(word.size() + 2) : "";
+  const bool conflict = seen.fleet.hold && seen.fleet.hold->starts_with("conflict ");
+  const std::string scaling = conflict ? "Conflict" : reason_word(word);
   const bool works = word != "blind" && word != "broken";
   json::object status{{"observedGeneration", object.generation},
                       {"controller", installation},
@@ -98,8 +100,8 @@ std::string status_json(const pool::Pool& pool, const kube::PoolObject& object, 
   status["conditions"] =
       json::array{condition(object, "Accepted", true, "Accepted", "the pool can be scaled", snapshot.at),
                   condition(object, "Ready", works, reason_word(word), reason, snapshot.at),
-                  condition(object, "Scaling", works && word != "paused" && word != "full", reason_word(word), reason,
-                            snapshot.at)};
+                  condition(object, "Scaling", works && word != "paused" && word != "full" && !seen.fleet.hold, scaling,
+                            reason, snapshot.at)};
   return json::serialize(status);
 }
 

@@ -66,6 +66,19 @@ TEST(ClusterStatus, AConditionKeepsItsTimeWhileItIsWhatItWas) {
   EXPECT_FALSE(status.as_object().contains("sampledAt")) << "alone it is not worth a write";
 }
 
+TEST(ClusterStatus, AConflictIsAReasonOfItsOwn) {
+  control::Snapshot snapshot = looked();
+  snapshot.seen.fleet.hold = "conflict with the HorizontalPodAutoscaler orders";
+  snapshot.decision = {.workers = 4, .reason = "hold: " + *snapshot.seen.fleet.hold};
+  const json::value status = json::parse(status_json(orders(), {}, snapshot, "ops/sluice", false));
+  for (const json::value& one : status.at("conditions").as_array()) {
+    if (one.at("type").as_string() == "Scaling") {
+      EXPECT_EQ(one.at("status").as_string(), "False");
+      EXPECT_EQ(one.at("reason").as_string(), "Conflict");
+    }
+  }
+}
+
 TEST(ClusterStatus, ARefusedPoolHasAllItsProblemsInOneCondition) {
   const json::value status =
       json::parse(refusal_json({.generation = 2}, "$.spec.a: no\n$.spec.b: no", "ops/sluice", {}));

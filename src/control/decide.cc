@@ -31,6 +31,8 @@ constexpr Duration full_after_default = 5min;
 constexpr Duration adaptive_interval = 1s;
 // Design: backlogPerWorker may have max(8, live workers) without a place.
 constexpr std::int64_t surge_least = 8;
+// Chosen: as long as a Job's worker stays on an empty queue.
+constexpr Duration spare_default = 10s;
 
 // The decision while it is being made.
 struct Draft {
@@ -242,6 +244,43 @@ void take_back(Draft& d) {
   d.wanted = d.useful - spare;
 }
 
+// How many a Deployment needs. With threshold nobody is missed while nothing waits, but those that work.
+std::int64_t needed(const Draft& d) {
+  std::int64_t out = d.proposal.enough;
+  if (std::holds_alternative<pool::ThresholdPolicy>(d.spec.policy)) {
+    out = d.seen.queue.ready && d.seen.queue.ready->n == 0 ? d.seen.count(WorkerState::busy) : d.useful;
+  }
+  return std::min(std::max(out, d.spec.workers.min), d.spec.workers.max);
+}
+
+// In a Deployment nobody leaves unasked: idle workers that were not needed for a while are asked to. Not beside some
+// without a place, which would go in their stead.
+void let_go(Draft& d) {
+  const std::int64_t spare = d.useful - d.seen.count(WorkerState::unknown) - needed(d);
+  if (!d.spec.workers.deployment || d.growth() > 0 || d.word == Word::blind || d.seen.unplaced() > 0 || spare <= 0) {
+    d.next.spare_since_ms.reset();
+    return;
+  }
+  const std::int64_t since = d.next.spare_since_ms.value_or(d.seen.at_ms);
+  d.next.spare_since_ms = since;
+  const std::int64_t left = since + to_ms(d.spec.workers.idle_exit.value_or(spare_default)) - d.seen.at_ms;
+  if (left > 0) {
+    d.look_again_in(left);
+    return;
+  }
+  const std::int64_t idle = d.seen.count(WorkerState::idle) + d.seen.count(WorkerState::ready);
+  const std::int64_t deaf = std::min(d.seen.fleet.deaf, d.useful);
+  const std::int64_t asked = std::clamp<std::int64_t>(d.useful - deaf, 0, std::min(idle, spare));
+  if (asked > 0) {
+    d.word = Word::shrink;
+    d.sentence += fmt::format("; asking {} without work to leave", policy::workers(asked));
+    d.wanted = d.useful - asked;
+  } else if (deaf > 0) {
+    d.sentence += fmt::format("; {} not needed, and {} not take POST /drain: they stay", policy::workers(spare),
+                              deaf == 1 ? "1 does" : fmt::format("{} do", deaf));
+  }
+}
+
 Step finish(Draft& d) {
   const bool wants_more = d.proposal.wanted > d.useful;
   if (d.growth() > 0 && (d.word == Word::steady || d.word == Word::hold)) {
@@ -292,6 +331,13 @@ Step decide(const pool::PoolSpec& spec, const ControlState& state, const Observa
     d.sentence = "observing, not acting; " + d.sentence;
     return finish(d);
   }
+  if (seen.fleet.hold) {
+    d.wanted = d.useful;
+    d.proposal.wanted = d.useful;
+    d.word = Word::hold;
+    d.sentence = fmt::format("{}; {}", *seen.fleet.hold, d.sentence);
+    return finish(d);
+  }
   clamp_unknown(d);
   clamp_bounds(d);
   clamp_broken(d);
@@ -299,8 +345,45 @@ Step decide(const pool::PoolSpec& spec, const ControlState& state, const Observa
   clamp_surge(d);
   clamp_leader(d);
   take_back(d);
+  let_go(d);
   return finish(d);
 }
+
+namespace {
+
+bool without_work(const model::Worker& worker) {
+  return (worker.state == WorkerState::idle || worker.state == WorkerState::ready) && worker.handling == 0;
+}
+
+// Those without a place first, the youngest of them in front; then, in a Deployment, the ones that had nothing to do
+// for the longest time.
+void plan_fewer(const pool::PoolSpec& spec, std::size_t fewer, const model::FleetView& view, model::Plan& out) {
+  std::vector<const model::Worker*> unplaced;
+  std::vector<const model::Worker*> idle;
+  for (const model::Worker& worker : view.workers) {
+    if (worker.state == WorkerState::requested || worker.state == WorkerState::unscheduled) {
+      unplaced.push_back(&worker);
+    } else if (spec.workers.deployment && without_work(worker) && !worker.deaf) {
+      idle.push_back(&worker);
+    }
+  }
+  std::ranges::sort(unplaced, [](const auto* a, const auto* b) {
+    return std::pair(a->created_at, a->slot) > std::pair(b->created_at, b->slot);
+  });
+  std::ranges::sort(idle, {}, [](const auto* worker) { return std::pair(worker->since, worker->slot); });
+  for (const model::Worker* worker : unplaced) {
+    if (out.withdraw.size() < fewer) {
+      out.withdraw.push_back(worker->slot);
+    }
+  }
+  for (const model::Worker* worker : idle) {
+    if (out.withdraw.size() + out.drain.size() < fewer) {
+      out.drain.push_back(worker->slot);
+    }
+  }
+}
+
+}  // namespace
 
 model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, const model::FleetView& view) {
   model::Plan out;
@@ -316,23 +399,11 @@ model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, co
     }
   }
   if (decision.change < 0) {
-    std::vector<const model::Worker*> unplaced;
-    for (const model::Worker& worker : view.workers) {
-      if (worker.state == WorkerState::requested || worker.state == WorkerState::unscheduled) {
-        unplaced.push_back(&worker);
-      }
-    }
-    std::ranges::sort(unplaced, [](const auto* a, const auto* b) {
-      return std::pair(a->created_at, a->slot) > std::pair(b->created_at, b->slot);
-    });
-    for (std::int64_t i = 0; i < -decision.change && i < static_cast<std::int64_t>(unplaced.size()); ++i) {
-      out.withdraw.push_back(unplaced[static_cast<std::size_t>(i)]->slot);
-    }
+    plan_fewer(spec, static_cast<std::size_t>(-decision.change), view, out);
   }
   if (!spec.paused) {
     for (const model::Worker& worker : view.workers) {
-      const bool idle = worker.state == WorkerState::idle || worker.state == WorkerState::ready;
-      if (worker.stays_when_idle && worker.slot >= spec.workers.min && idle && worker.handling == 0) {
+      if (worker.stays_when_idle && worker.slot >= spec.workers.min && without_work(worker)) {
         out.drain.push_back(worker.slot);
       }
     }

@@ -232,6 +232,68 @@ TEST(Decide, TakesBackWorkersWithoutAPlaceWhenTheBacklogIsGone) {
   EXPECT_EQ(decide(threshold_spec(), {}, seen_of({.ready = 3, .unscheduled = 1, .busy = 1})).decision.change, 0);
 }
 
+// A Deployment's workers never leave by themselves.
+pool::PoolSpec deployment_spec() {
+  pool::PoolSpec spec = per_worker_spec(1);
+  spec.workers.deployment = pool::DeploymentFleet{"orders"};
+  return spec;
+}
+
+TEST(Decide, ADeploymentsIdleWorkersAreAskedToLeaveWhenTheyWereNotNeededForAWhile) {
+  const pool::PoolSpec spec = deployment_spec();
+  const World world{.ready = 0, .in_flight = 2, .busy = 2, .idle = 3};
+  const Step first = decide(spec, {}, seen_of(world, 1'000'000));
+  EXPECT_EQ(first.decision.change, 0);
+  EXPECT_EQ(first.next.spare_since_ms, 1'000'000);
+  EXPECT_EQ(first.again_in_ms, 10'000);
+  const Step later = decide(spec, first.next, seen_of(world, 1'010'000));
+  EXPECT_EQ(later.decision.change, -3);
+  EXPECT_THAT(later.decision.reason, testing::StartsWith("shrink: "));
+  EXPECT_THAT(later.decision.reason, testing::HasSubstr("asking 3 workers without work to leave"));
+  const World more{.ready = 3, .in_flight = 2, .busy = 2, .idle = 3};
+  EXPECT_EQ(decide(spec, first.next, seen_of(more, 1'010'000)).next.spare_since_ms, std::nullopt);
+  pool::PoolSpec jobs = spec;
+  jobs.workers.deployment.reset();
+  EXPECT_EQ(decide(jobs, first.next, seen_of(world, 1'010'000)).decision.change, 0);
+}
+
+// Nothing waits, and five long messages are in work: a broker that shows only what waits must not shrink it.
+TEST(Decide, ADeploymentIsNeverMadeSmallerThanWhatWorks) {
+  pool::PoolSpec spec = deployment_spec();
+  ControlState ripe;
+  ripe.spare_since_ms = 0;
+  for (const bool threshold : {false, true}) {
+    if (threshold) {
+      spec.policy = pool::ThresholdPolicy{.messages = 20};
+    }
+    EXPECT_EQ(decide(spec, ripe, seen_of({.ready = 0, .in_flight = {}, .busy = 5})).decision.change, 0);
+    EXPECT_EQ(decide(spec, ripe, seen_of({.ready = 0, .in_flight = {}, .busy = 5, .idle = 1})).decision.change, -1);
+    EXPECT_EQ(decide(spec, ripe, seen_of({.ready = {}, .in_flight = {}, .idle = 5})).decision.change, 0) << "unknown";
+    spec.workers.min = 4;
+    EXPECT_EQ(decide(spec, ripe, seen_of({.ready = 0, .idle = 6})).decision.change, -2);
+    spec.workers.min = 0;
+  }
+}
+
+TEST(Decide, ADeploymentsWorkersThatDoNotListenStayAndItSaysSo) {
+  Observation seen = seen_of({.ready = 0, .idle = 3});
+  seen.fleet.deaf = 3;
+  ControlState ripe;
+  ripe.spare_since_ms = 0;
+  const model::Decision decision = decide(deployment_spec(), ripe, seen).decision;
+  EXPECT_EQ(decision.change, 0);
+  EXPECT_THAT(decision.reason, testing::HasSubstr("3 workers not needed, and 3 do not take POST /drain: they stay"));
+}
+
+TEST(Decide, AFleetThatMayNotBeChangedHolds) {
+  Observation seen = seen_of({.ready = 100, .unscheduled = 1, .idle = 3});
+  seen.fleet.hold = "conflict with the HorizontalPodAutoscaler orders";
+  const model::Decision decision = decide(deployment_spec(), {}, seen).decision;
+  EXPECT_EQ(decision.change, 0);
+  EXPECT_THAT(decision.reason,
+              testing::StartsWith("hold: conflict with the HorizontalPodAutoscaler orders; 100 messages"));
+}
+
 TEST(Decide, PausedObservesOnly) {
   pool::PoolSpec spec = threshold_spec();
   spec.paused = true;
@@ -257,6 +319,27 @@ TEST(Plan, FillsSlotsBelowMinFirstThenTheViewsOrder) {
   const model::FleetView view = view_of({}, {4, 1, 3, 0, 2});
   EXPECT_EQ(plan(spec, {.change = 3}, view).start, (std::vector<int>{1, 0, 4}));
   EXPECT_EQ(plan(spec, {.change = 9}, view).start.size(), 5U);
+}
+
+TEST(Plan, OfADeploymentThoseWithoutWorkForLongestAreAskedFirst) {
+  model::FleetView view;
+  const auto add = [&](int slot, WorkerState state, int since_s) {
+    model::Worker worker{.slot = slot, .state = state};
+    worker.since = Time(std::chrono::seconds{since_s});
+    view.workers.push_back(worker);
+  };
+  add(0, WorkerState::idle, 30);
+  add(1, WorkerState::busy, 1);
+  add(2, WorkerState::idle, 10);
+  add(3, WorkerState::idle, 20);
+  add(4, WorkerState::idle, 5);
+  view.workers.back().deaf = true;
+  const model::Plan asked = plan(deployment_spec(), {.workers = 3, .change = -2}, view);
+  EXPECT_THAT(asked.drain, testing::ElementsAre(2, 3));
+  EXPECT_THAT(asked.withdraw, testing::IsEmpty());
+  pool::PoolSpec jobs = deployment_spec();
+  jobs.workers.deployment.reset();
+  EXPECT_TRUE(plan(jobs, {.workers = 3, .change = -2}, view).empty());
 }
 
 TEST(Plan, WithdrawsTheYoungestWithoutAPlaceAndDrainsWhatStaysAboveMin) {

@@ -78,6 +78,10 @@ void Observer::see_fleet(Observation& out, Time now, const Result<model::FleetVi
   out.fleet.capacity = view_->capacity.room;
   out.fleet.why = line_of(view_->capacity.why);
   out.fleet.claim = view_->claim;
+  if (!view_->hold.empty()) {
+    out.fleet.hold = line_of(view_->hold);
+  }
+  out.fleet.deaf = std::ranges::count(view_->workers, true, &model::Worker::deaf);
   for (const model::Worker& worker : view_->workers) {
     const bool overdue = starts_.overdue(worker, now);
     const WorkerState state = overdue ? WorkerState::failing : claim_as_read(worker, sample);

@@ -20,6 +20,10 @@ void append_json(std::string& out, const ControlState& state) {
   out += state.broken ? fmt::format(R"({{"since_ms":{},"next_probe_ms":{},"probes":{}}}}})", state.broken->since_ms,
                                     state.broken->next_probe_ms, state.broken->probes)
                       : "null}";
+  if (state.spare_since_ms) {
+    out.back() = ',';
+    out += fmt::format(R"("spare_since_ms":{}}})", *state.spare_since_ms);
+  }
 }
 
 Result<ControlState> state_from_json(const boost::json::value& json, const std::string& path) {
@@ -40,6 +44,7 @@ Result<ControlState> state_from_json(const boost::json::value& json, const std::
     broken->end();
     out.broken = value;
   }
+  in.integer("spare_since_ms", out.spare_since_ms);
   in.end();
   if (error) {
     return *error;

@@ -26,6 +26,8 @@ struct ControlState {
   std::optional<std::int64_t> hold_until_ms;  // a new scaler that found workers looks once before it adds to them
   std::optional<std::int64_t> blind_since_ms;
   std::optional<BrokenState> broken;
+  std::optional<std::int64_t>
+      spare_since_ms;  // a Deployment has had more workers than it needs; written where it is so
   friend bool operator==(const ControlState&, const ControlState&) = default;
 };
 

@@ -213,9 +213,9 @@ void say_age(std::vector<std::string>& out, World world) {
 
 void say_leaving(std::vector<std::string>& out, const World& world) {
   const std::optional<Duration> idle = pool::idle_exit(world.spec);
-  if (world.seen.live() > world.spec.workers.min && idle && !world.spec.workers.deployment) {
-    out.push_back(
-        fmt::format("a queue that stays empty: workers leave by themselves after {}", humane_duration(*idle)));
+  if (world.seen.live() > world.spec.workers.min && idle) {
+    const char* const leave = world.spec.workers.deployment ? "are asked to leave" : "leave by themselves";
+    out.push_back(fmt::format("a queue that stays empty: workers {} after {}", leave, humane_duration(*idle)));
   }
 }
 

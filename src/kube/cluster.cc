@@ -8,9 +8,6 @@
 namespace sluice::kube {
 namespace {
 
-// Chosen: a watch that is cut goes on within a second or two, and no pool has to hold for that.
-constexpr Duration patience = std::chrono::seconds{10};
-
 // Of workers of sluice, whatever pool they are of.
 std::string collection(std::string_view group, const std::string& space, std::string_view plural) {
   std::string path =
@@ -63,18 +60,8 @@ aio::Task<void> Cluster::run() {
 }
 
 Result<Time> Cluster::observed_at() const {
-  const auto judge = [now = clock_.now()](const auto& mirror, std::string_view what) -> Result<Time> {
-    if (!mirror.listed()) {
-      return mirror.why() ? mirror.why()->in(fmt::format("the {} cannot be listed", what))
-                          : Error{Code::retry, fmt::format("the {} are being listed", what)};
-    }
-    if (now - mirror.true_at() > patience) {
-      return mirror.why()->in(fmt::format("the {} cannot be followed", what));
-    }
-    return mirror.true_at();
-  };
-  const Result<Time> jobs = judge(jobs_, "Jobs");
-  const Result<Time> pods = jobs ? judge(pods_, "pods") : jobs;
+  const Result<Time> jobs = observed(jobs_, clock_.now(), "Jobs");
+  const Result<Time> pods = jobs ? observed(pods_, clock_.now(), "pods") : jobs;
   return jobs && pods ? Result<Time>(std::min(*jobs, *pods)) : pods;
 }
 

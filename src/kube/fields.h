@@ -129,6 +129,7 @@ template <class T, class Read>
 // Parts that every object has.
 [[nodiscard]] Meta meta_of(const Fields& object);
 [[nodiscard]] Status status_of(const Fields& status);
+[[nodiscard]] Pod pod_of(const Fields& object);
 
 // One line of a watch of objects that `of` reads.
 template <class T>

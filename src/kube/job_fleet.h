@@ -17,6 +17,7 @@
 #include "fleet/worker_words.h"
 #include "kube/cluster.h"
 #include "kube/job_body.h"
+#include "kube/pod_worker.h"
 
 namespace sluice::kube {
 
@@ -53,29 +54,9 @@ class JobFleet final : public fleet::Fleet {
 
  private:
   // What is known of one start of a slot, by the uid of its Job.
-  struct Known {
-    Time first_seen;
-    model::WorkerState state = model::WorkerState::requested;
-    Time since;
-    bool was_ready = false;
+  struct Known : PodWorker {
     bool withdrawn = false;
-    std::optional<Time> ended_at;        // its container has ended
-    std::optional<fleet::EndFacts> end;  // how, as the pod told while it was there
-    std::string end_why;
-    model::SaidTally tally;  // by its last words
-    // What the worker says.
-    std::optional<fleet::WorkerWords> words;
-    Time words_at;
-    std::optional<Time> claimed_at;
-    Time ask_at = Time::min();  // again
-    int silent_n = 0;           // questions in a row without an answer
-    std::uint64_t look = 0;     // the last one that showed it
-  };
-  struct Answer {
-    std::string uid;
-    std::string url;
-    std::optional<fleet::WorkerWords> words;
-    Time at;
+    std::uint64_t look = 0;  // the last one that showed it
   };
   // Why no worker gets a place.
   struct Wall {
@@ -86,7 +67,6 @@ class JobFleet final : public fleet::Fleet {
 
   [[nodiscard]] std::string key(int slot) const;
   [[nodiscard]] std::string key_prefix() const;
-  [[nodiscard]] static std::string worker_url(const Pod& pod);
   [[nodiscard]] const Job* job_of(int slot) const;
   [[nodiscard]] const Pod* pod_of(const Job& job) const;
   [[nodiscard]] Known& know(const Job& job);
@@ -95,15 +75,10 @@ class JobFleet final : public fleet::Fleet {
   // view()
   void look(model::FleetView& view);
   void look_at(const Job& job, int slot, model::FleetView& view);
-  void note_end(Known& known, const Pod& pod);
   [[nodiscard]] model::EndedWorker ended(const Job& job, int slot, Known& known) const;
   [[nodiscard]] model::WorkerState state_of(const Job& job, const Pod* pod, Known& known, std::string& why) const;
-  [[nodiscard]] model::WorkerState running_state(const Pod& pod, const Known& known, std::string& why) const;
-  void enter(Known& known, model::WorkerState state) const;
   [[nodiscard]] model::Capacity capacity(const model::FleetView& view) const;
   [[nodiscard]] aio::Task<void> ask_workers(aio::Deadline deadline);
-  [[nodiscard]] aio::Task<void> ask(Answer* answer, aio::Deadline deadline);
-  void hear(const Answer& answer);
   [[nodiscard]] aio::Task<void> read_events(aio::Deadline deadline);
 
   // start(), withdraw(), drain()

@@ -4,9 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 
-#include "aio/task_group.h"
 #include "base/text.h"
 #include "kube/job_fleet.h"
 
@@ -16,32 +14,10 @@ namespace {
 using namespace std::chrono_literals;
 using model::WorkerState;
 
-constexpr std::size_t asked_at_once = 64;  // chosen: far fewer open connections than a process may have
-constexpr Duration answer_timeout = 500ms;
-constexpr Duration ask_busy_each = 2s;  // one that has claimed: only its state may change
-constexpr Duration ask_silent_max = 5min;
-constexpr Duration words_for = 10s;  // what a worker said holds so long when it answers no more
 constexpr Duration events_each = 5s;
 constexpr Duration wait_unasked = 2s;  // what waits for less is no trouble
-constexpr std::uint16_t worker_port = 7172;
-
-constexpr std::array broken_for_good{
-    "ImagePullBackOff",     "InvalidImageName",  "ErrImageNeverPull", "CreateContainerConfigError",
-    "CreateContainerError", "RunContainerError", "CrashLoopBackOff"};
-
-bool is(const std::string& word, std::initializer_list<std::string_view> words) {
-  return std::ranges::find(words, word) != words.end();
-}
-
-std::string with(std::string_view reason, std::string_view message) {
-  return message.empty() ? std::string(reason) : fmt::format("{}: {}", reason, fleet::last_line(message));
-}
 
 }  // namespace
-
-std::string JobFleet::worker_url(const Pod& pod) {
-  return fmt::format(fmt::runtime(pod.ip.contains(':') ? "http://[{}]:{}" : "http://{}:{}"), pod.ip, worker_port);
-}
 
 std::string JobFleet::key_prefix() const {
   return fmt::format("{}/{}-w", options_.job.space, options_.job.pool);
@@ -67,13 +43,6 @@ JobFleet::Known& JobFleet::know(const Job& job) {
   }
   at->second.look = look_;
   return at->second;
-}
-
-void JobFleet::enter(Known& known, WorkerState state) const {
-  if (known.state != state) {
-    known.state = state;
-    known.since = clock_.now();
-  }
 }
 
 aio::Task<Result<model::FleetView>> JobFleet::view(aio::Deadline deadline) {
@@ -120,7 +89,9 @@ void JobFleet::look_at(const Job& job, int slot, model::FleetView& view) {
   Known& known = know(job);
   const Pod* const pod = pod_of(job);
   if (pod != nullptr) {
-    note_end(known, *pod);
+    known.note_end(*pod, clock_.now());
+    // It never ran: it was taken back, perhaps by whoever led before.
+    known.withdrawn = known.withdrawn || (known.ended_at && pod->node.empty());
   }
   if (job.over()) {
     if (!known.withdrawn) {
@@ -130,7 +101,7 @@ void JobFleet::look_at(const Job& job, int slot, model::FleetView& view) {
   }
   std::string why;
   const WorkerState state = state_of(job, pod, known, why);
-  enter(known, state);
+  known.enter(state, clock_.now());
   known.was_ready = known.was_ready || state == WorkerState::ready || state == WorkerState::busy ||
                     state == WorkerState::idle || state == WorkerState::draining;
   const bool runs = pod != nullptr && pod->ready;
@@ -166,81 +137,7 @@ WorkerState JobFleet::state_of(const Job& job, const Pod* pod, Known& known, std
     why = known.was_ready ? "its pod is gone" : "no pod was made for it yet";
     return known.was_ready ? WorkerState::terminating : WorkerState::requested;
   }
-  if (pod->phase == Pod::Phase::unknown || pod->reason == "NodeLost") {
-    why = fmt::format("node {} does not answer", pod->node);
-    return WorkerState::unknown;
-  }
-  if (pod->node.empty()) {
-    why = pod->unscheduled_message.empty() ? "waits for the scheduler" : fleet::last_line(pod->unscheduled_message);
-    return pod->unscheduled_reason == "SchedulingGated" ? WorkerState::suspended : WorkerState::unscheduled;
-  }
-  return running_state(*pod, known, why);
-}
-
-WorkerState JobFleet::running_state(const Pod& pod, const Known& known, std::string& why) const {
-  const Container* const container = pod.worker();
-  if (!pod.ready) {
-    if (container != nullptr && container->state == Container::State::waiting) {
-      why = with(container->reason, container->message);
-      const bool broken = std::ranges::find(broken_for_good, container->reason) != broken_for_good.end();
-      return broken ? WorkerState::failing : WorkerState::starting;
-    }
-    why = known.was_ready
-              ? "it is not ready any more"
-              : (container != nullptr && container->state == Container::State::running ? "it runs and is not ready yet"
-                                                                                       : "its node prepares it");
-    return known.was_ready ? WorkerState::unknown : WorkerState::starting;
-  }
-  if (known.words && (known.silent_n == 0 || clock_.now() - known.words_at <= words_for)) {
-    return known.words->state;
-  }
-  if (known.words) {
-    why = fmt::format("no answer from it for {}", humane_duration(clock_.now() - known.words_at));
-    return WorkerState::unknown;
-  }
-  if (options_.readiness_is_claim) {
-    return WorkerState::ready;
-  }
-  why = "it runs, and does not say whether it takes messages";
-  return WorkerState::starting;
-}
-
-// How the worker ended, as long as there is a pod to tell it.
-void JobFleet::note_end(Known& known, const Pod& pod) {
-  const Container* const container = pod.worker();
-  const bool terminated = container != nullptr && container->state == Container::State::terminated;
-  if (!terminated && !pod.ended()) {
-    return;
-  }
-  known.ended_at = known.ended_at.value_or(clock_.now());
-  if (pod.node.empty()) {
-    known.withdrawn = true;  // it never ran: whoever led before took it back
-    return;
-  }
-  fleet::EndFacts facts{.was_ready = known.was_ready};
-  facts.from_outside =
-      !pod.disrupted.empty() ||
-      is(pod.reason, {"Evicted", "NodeLost", "NodeShutdown", "Preempting", "DeadlineExceeded", "Terminated",
-                      "NodeAffinity", "UnexpectedAdmissionError", "OutOfcpu", "OutOfmemory", "OutOfpods"});
-  known.end_why = with(pod.reason, pod.message);
-  if (terminated) {
-    facts.exit_code = container->exit_code;
-    const bool by_signal = container->exit_code > 128 && container->exit_code < 160 && container->reason != "OOMKilled";
-    facts.signal = by_signal ? container->exit_code - 128 : 0;
-    if (container->started && container->finished) {
-      facts.ran = *container->finished - *container->started;
-    }
-    const std::optional<fleet::WorkerWords> words = fleet::parse_words(container->message);
-    facts.settled = words ? words->settled : known.words ? known.words->settled : 0;
-    known.tally = words ? words->tally : nullptr;
-    const std::string said = fleet::last_line(words ? words->reason : container->message);
-    const std::string how =
-        container->reason.empty() || container->reason == "Error" || container->reason == "Completed"
-            ? fmt::format("exit {}", container->exit_code)
-            : fmt::format("{}, exit {}", container->reason, container->exit_code);
-    known.end_why = said.empty() ? how : fmt::format("{}: {}", how, said);
-  }
-  known.end = facts;
+  return pod_state(*pod, known, options_.readiness_is_claim, clock_.now(), why);
 }
 
 model::EndedWorker JobFleet::ended(const Job& job, int slot, Known& known) const {
@@ -259,7 +156,7 @@ model::EndedWorker JobFleet::ended(const Job& job, int slot, Known& known) const
   } else {
     // A worker that fails leaves its pod. One whose pod is gone was deleted, and nobody knows how far it was.
     out.kind = job.end == Job::End::complete ? model::EndKind::succeeded : model::EndKind::lost;
-    out.why = with(job.end_reason, job.end_message);
+    out.why = reason_with(job.end_reason, job.end_message);
   }
   return out;
 }
@@ -285,7 +182,7 @@ model::Capacity JobFleet::capacity(const model::FleetView& view) const {
 }
 
 aio::Task<void> JobFleet::ask_workers(aio::Deadline deadline) {
-  std::vector<Answer> answers;
+  std::vector<Question> questions;
   for (const auto& [where, job] : cluster_.jobs().with(key_prefix())) {
     const Pod* const pod = job.over() || job.meta.deleting ? nullptr : pod_of(job);
     if (pod == nullptr || !pod->ready || pod->ip.empty() || pod->meta.deleting) {
@@ -293,55 +190,15 @@ aio::Task<void> JobFleet::ask_workers(aio::Deadline deadline) {
     }
     const Known& known = know(job);
     if (!known.ended_at && clock_.now() >= known.ask_at) {
-      answers.push_back(Answer{.uid = job.meta.uid, .url = worker_url(*pod), .words = {}, .at = {}});
+      questions.push_back({.uid = job.meta.uid, .url = worker_url(*pod)});
     }
   }
-  for (std::size_t begin = 0; begin < answers.size(); begin += asked_at_once) {
-    const std::size_t end = std::min(answers.size(), begin + asked_at_once);
-    const aio::Deadline limit = deadline.earlier(clock_.in(answer_timeout));
-    aio::TaskGroup group(cluster_.loop(), clock_);
-    for (std::size_t i = begin; i < end; ++i) {
-      group.spawn(ask(&answers[i], limit));
+  co_await ask_all(cluster_, questions, deadline);
+  for (const Question& question : questions) {
+    if (const auto at = known_.find(question.uid); at != known_.end()) {
+      hear(at->second, question, clock_.now(), clock_.wall());
     }
-    co_await group.join();
   }
-  for (const Answer& answer : answers) {
-    hear(answer);
-  }
-}
-
-aio::Task<void> JobFleet::ask(Answer* answer, aio::Deadline deadline) {
-  aio::http::Request request{.target = "/worker"};
-  const Result<aio::http::Response> response =
-      co_await cluster_.workers().send(answer->url, std::move(request), deadline);
-  answer->at = clock_.now();
-  if (response && response->status == 200) {
-    answer->words = fleet::parse_words(response->body);
-  }
-}
-
-void JobFleet::hear(const Answer& answer) {
-  const auto at = known_.find(answer.uid);
-  if (at == known_.end()) {
-    return;
-  }
-  Known& known = at->second;
-  if (!answer.words) {
-    ++known.silent_n;
-    const Duration again = std::min<Duration>(ask_silent_max, 1s * (1 << std::min(known.silent_n - 1, 9)));
-    known.ask_at = clock_.now() + (known.words ? std::min<Duration>(again, 1s) : again);
-    return;
-  }
-  known.silent_n = 0;
-  known.words = answer.words;
-  known.words_at = answer.at;
-  const bool busy = answer.words->state == WorkerState::busy;
-  if (!known.claimed_at && (answer.words->first_claim_at || busy)) {
-    const auto ago =
-        answer.words->first_claim_at ? clock_.wall() - *answer.words->first_claim_at : std::chrono::milliseconds{0};
-    known.claimed_at = std::clamp<Time>(answer.at - ago, known.first_seen, answer.at);
-  }
-  known.ask_at = known.claimed_at ? answer.at + ask_busy_each : answer.at;
 }
 
 // Only where somebody waits, and of the one that waits longest.
@@ -366,20 +223,9 @@ aio::Task<void> JobFleet::read_events(aio::Deadline deadline) {
     co_return;
   }
   events_at_ = clock_.now() + events_each;
-  std::string path = fmt::format("/api/v1/namespaces/{}/events", options_.job.space);
-  add_parameter(path, "fieldSelector", "involvedObject.uid=" + about->uid);
-  Note last;
-  TakeItem take = [&last](std::string_view item) {
-    Result<Note> note = read_note(item);
-    const bool tells = note && is(note->reason, {"FailedCreate", "NotTriggerScaleUp", "TriggeredScaleUp"});
-    if (tells && (!last.at || *last.at <= note->at.value_or(*last.at))) {
-      last = std::move(*note);
-    }
-    return Result<void>{};
-  };
-  const Result<ListHead> head = co_await cluster_.api().list(std::move(path), std::move(take), deadline);
-  if (head) {
-    event_ = last.reason.empty() || last.reason == "TriggeredScaleUp" ? "" : fleet::last_line(last.message);
+  const Result<std::string> said = co_await full_event(cluster_, options_.job.space, about->uid, deadline);
+  if (said) {
+    event_ = *said;
   }
 }
 

@@ -251,4 +251,21 @@ class Mirror {
   aio::Event changed_;
 };
 
+// Chosen: a watch that is cut goes on within a second or two, and no pool has to hold for that.
+inline constexpr Duration mirror_patience = std::chrono::seconds{10};
+
+// Of when what `mirror` keeps is: everything up to then is in it, but for what was on its way. An Error where that is
+// too long ago to decide on, or was never. `what`: the objects, in words.
+template <class T>
+[[nodiscard]] Result<Time> observed(const Mirror<T>& mirror, Time now, std::string_view what) {
+  if (!mirror.listed()) {
+    return mirror.why() ? mirror.why()->in(std::string("the ").append(what).append(" cannot be listed"))
+                        : Error{Code::retry, std::string("the ").append(what).append(" are being listed")};
+  }
+  if (now - mirror.true_at() > mirror_patience) {
+    return mirror.why()->in(std::string("the ").append(what).append(" cannot be followed"));
+  }
+  return mirror.true_at();
+}
+
 }  // namespace sluice::kube

@@ -120,6 +120,8 @@ Pod::Phase phase_of(std::string_view word) {
   return known->second;
 }
 
+}  // namespace
+
 Pod pod_of(const Fields& object) {
   const Fields status = object.in("status");
   Pod out{.meta = meta_of(object),
@@ -147,8 +149,6 @@ Pod pod_of(const Fields& object) {
   status.each("containerStatuses", [&](const Fields& one) { out.containers.push_back(container_of(one)); });
   return out;
 }
-
-}  // namespace
 
 const Container* Pod::worker() const {
   const auto named = std::ranges::find(containers, worker_container, &Container::name);

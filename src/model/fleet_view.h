@@ -43,6 +43,7 @@ struct Worker {
   std::string place;               // node it runs on or waits for, for people
   bool stays_when_idle = false;    // started with idle exit off, because its slot was below `min`
   bool silent = false;             // runs, and says nothing of messages: whether it takes any the broker has to tell
+  bool deaf = false;               // does not take a request to leave: nobody asks it again
   SaidTally tally = nullptr;       // what it says it has done
 };
 
@@ -86,6 +87,7 @@ struct FleetView {
       ended;  // those whose end is still remembered, oldest first; the same end may be shown many times
   std::vector<int> free_slots;  // where a worker may be started, the one to use first in front
   Capacity capacity;
+  std::string hold;  // why nothing of it may be changed now, in words; empty: it may
   ClaimRung claim = ClaimRung::reported;
   Time observed_at;
 };

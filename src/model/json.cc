@@ -143,6 +143,12 @@ void append_json(std::string& out, const Observation& seen) {
   field(out, "capacity", word(seen.fleet.capacity));
   field(out, "why", std::string_view(seen.fleet.why));
   field(out, "claim", word(seen.fleet.claim));
+  if (seen.fleet.hold) {
+    field(out, "hold", seen.fleet.hold);
+  }
+  if (seen.fleet.deaf != 0) {
+    field(out, "deaf", seen.fleet.deaf);
+  }
   out += '}';
   key(out, "waiting");
   out += '[';

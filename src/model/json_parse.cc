@@ -134,6 +134,8 @@ Result<Observation> observation_from_json(const boost::json::value& json, const 
     vocabulary(*fleet, "capacity", out.fleet.capacity, Room::full);
     fleet->text("why", out.fleet.why);
     vocabulary(*fleet, "claim", out.fleet.claim, ClaimRung::after);
+    fleet->text("hold", out.fleet.hold);
+    fleet->integer("deaf", out.fleet.deaf);
     fleet->end();
   }
   read_waiting(in, out.waiting, error);

@@ -41,6 +41,8 @@ struct SeenFleet {
   Room capacity = Room::room;
   std::string why;
   ClaimRung claim = ClaimRung::reported;
+  std::optional<std::string> hold;  // why nothing of it may be changed now; in the journal where it is so
+  std::int64_t deaf = 0;            // workers that do not take a request to leave; in the journal where there are some
   friend bool operator==(const SeenFleet&, const SeenFleet&) = default;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What a worker answers on its socket or port: GET /worker says how it is, POST /drain asks it to finish and leave. It
+// What a worker answers on its socket or port: GET /worker says how it is, POST /drain asks it to finish and leave, or,
+// with {"leave":false}, to finish and rest: GET /worker is 503 from then on, so that a probe finds it not ready. It
 // needs no address of the scaler: whoever can reach it asks. Listen after the broker has accepted the consumer
 // (Observer::ready): an answer means that this worker consumes.
 #include <cstdint>

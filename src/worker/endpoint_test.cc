@@ -27,8 +27,9 @@ struct Asked : Observer {
     beside.spawn(endpoint.run());
     beside.spawn(ask());
   }
-  aio::Task<aio::http::Response> get(std::string base, std::string method, std::string target) {
-    aio::http::Request request{.method = std::move(method), .target = std::move(target), .headers = {}, .body = {}};
+  aio::Task<aio::http::Response> get(std::string base, std::string method, std::string target, std::string body = "") {
+    aio::http::Request request{
+        .method = std::move(method), .target = std::move(target), .headers = {}, .body = std::move(body)};
     const aio::Deadline deadline = clock.in(10s);
     const Result<aio::http::Response> response = co_await client.send(std::move(base), std::move(request), deadline);
     EXPECT_TRUE(response) << response.error().what;
@@ -47,6 +48,14 @@ struct Asked : Observer {
     const aio::http::Response read = co_await get(socket, "GET", "/drain");
     EXPECT_EQ(read.status, 405);
     EXPECT_EQ(runtime.report().state, WorkerState::ready) << "looking is not asking";
+    const aio::http::Response rest = co_await get(socket, "POST", "/drain", R"({"leave":false})");
+    EXPECT_EQ(rest.status, 202);
+    while (!runtime.rests()) {
+      co_await clock.sleep_for(1ms);
+    }
+    const aio::http::Response rests = co_await get(socket, "GET", "/worker");
+    EXPECT_EQ(rests.status, 503) << "a probe must not find it ready";
+    EXPECT_THAT(rests.body, HasSubstr(R"("state":"gone")"));
     const aio::http::Response drain = co_await get(socket, "POST", "/drain");
     EXPECT_EQ(drain.status, 202);
     asked = true;

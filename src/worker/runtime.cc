@@ -60,11 +60,19 @@ Runtime::Runtime(aio::Loop& loop, aio::Clock& clock, Random& random, queue::Rece
 }
 
 void Runtime::request_drain() {
-  if (draining_) {
+  if (draining_ && !resting_) {
     return;
   }
   draining_ = true;
   begin_leaving();
+}
+
+void Runtime::request_rest() {
+  if (draining_ || context_.stopping) {
+    return;
+  }
+  draining_ = resting_ = context_.stopping = true;
+  changed_.notify();
 }
 
 void Runtime::request_stop_now() {
@@ -77,6 +85,9 @@ void Runtime::request_stop_now() {
 
 // From here on no handler starts, and the end is in sight.
 void Runtime::begin_leaving() {
+  if (std::exchange(resting_, false)) {
+    context_.stopping = false;  // from now on there is a limit
+  }
   if (context_.stopping) {
     return;
   }
@@ -131,6 +142,9 @@ aio::Task<Result<Summary>> Runtime::run() {
   const std::unique_ptr<queue::Receiver, decltype(deaf)> told(&receiver_, deaf);  // the receiver may outlive this
   all.spawn(live());
   co_await all.join();
+  while (resting_) {
+    co_await changed_.wait(aio::Deadline{});
+  }
   summary_.counts = report_.counts;
   if (failure_) {
     co_return *failure_;

@@ -81,6 +81,11 @@ class Runtime {
   void request_drain();
   // The same without waiting: handlers are cancelled and their messages requeued at once.
   void request_stop_now();
+  // Takes no more and finishes what runs, for as long as that takes; then run() waits for request_drain(). For a worker
+  // that would only be started again if it ended, until whoever runs it takes it away. Idempotent.
+  void request_rest();
+  // Nothing is held any more, and it waits to be taken away.
+  [[nodiscard]] bool rests() const { return resting_ && phase_ == Phase::gone; }
 
   [[nodiscard]] WorkerReport report() const;
 
@@ -139,6 +144,7 @@ class Runtime {
 
   Phase phase_ = Phase::opening;
   bool draining_ = false;
+  bool resting_ = false;  // draining_, without a limit, and without an end
   bool stop_now_ = false;
   std::optional<Error> failure_;
   Time finish_by_ = Time::max();  // handlers are cancelled then

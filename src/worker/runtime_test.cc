@@ -225,6 +225,63 @@ TEST(Runtime, WhatDoesNotFinishWithinTheGracePeriodIsRequeuedBeforeItEnds) {
   EXPECT_TRUE(world.nothing_held());
 }
 
+TEST(Runtime, ARestTakesNoMoreFinishesForAsLongAsItTakesAndEndsWhenItIsTold) {
+  World world;
+  world.options.idle_exit.reset();
+  world.options.grace = 10s;
+  world.handler.usual.work = 10min;
+  world.run([](World& w) -> Task<void> {
+    co_await w.publish(ids(2));
+    aio::TaskGroup group(w.loop, w.clock);
+    const auto look = [](World& v) -> Task<void> {
+      co_await v.clock.sleep_for(1s);
+      v.runtime->request_rest();
+      co_await v.clock.sleep_for(9min);
+      EXPECT_EQ(v.runtime->report().state, WorkerState::draining);
+      EXPECT_EQ(v.runtime->report().handling, 1U);
+      EXPECT_FALSE(v.runtime->rests());
+      co_await v.clock.sleep_for(1h);
+      EXPECT_EQ(v.runtime->report().state, WorkerState::gone);
+      EXPECT_TRUE(v.runtime->rests());
+      v.runtime->request_drain();
+    };
+    group.spawn(look(w));
+    const Time start = w.clock.now();
+    const Result<Summary> end = co_await w.serve();
+    EXPECT_TRUE(end);
+    EXPECT_EQ(end->counts.done, 1U);
+    EXPECT_EQ(w.clock.now() - start, 1h + 9min + 1s);
+    co_await group.join();
+  });
+  EXPECT_EQ(world.at(Place::ready), 1U);
+  EXPECT_TRUE(world.nothing_held());
+}
+
+TEST(Runtime, ARestThatIsTakenAwayBeforeItsTimeHasTheGracePeriod) {
+  World world;
+  world.options.idle_exit.reset();
+  world.options.grace = 10s;
+  world.handler.usual.work = 10min;
+  world.run([](World& w) -> Task<void> {
+    co_await w.publish(ids(1));
+    aio::TaskGroup group(w.loop, w.clock);
+    const auto look = [](World& v) -> Task<void> {
+      co_await v.clock.sleep_for(1s);
+      v.runtime->request_rest();
+      co_await v.clock.sleep_for(1min);
+      v.runtime->request_drain();
+    };
+    group.spawn(look(w));
+    const Time start = w.clock.now();
+    const Result<Summary> end = co_await w.serve();
+    EXPECT_TRUE(end);
+    EXPECT_EQ(end->counts.requeued, 1U);
+    EXPECT_LE(w.clock.now() - start, 1min + 11s);
+    co_await group.join();
+  });
+  EXPECT_TRUE(world.nothing_held());
+}
+
 TEST(Runtime, ASecondRequestRequeuesAtOnce) {
   World world;
   world.handler.usual.work = 1h;

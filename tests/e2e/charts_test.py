@@ -19,7 +19,8 @@ from charts import CHARTS, ChartError, flags, helm, kind, parse, pod_specs, rend
 # What the controller does with each kind of object; nothing else, in no case.
 RULES = {"batch/jobs": "get list watch create delete", "/pods": "get list watch delete", "/events": "list create",
          "sluice.dev/workerpools": "get list watch", "sluice.dev/workerpools/status": "get update patch"}
-DEPLOYMENT_RULES = {"/pods": "get list watch delete patch", "apps/deployments/scale": "get update"}
+DEPLOYMENT_RULES = {"/pods": "get list watch delete patch", "apps/deployments": "get list watch",
+                    "apps/deployments/scale": "update", "autoscaling/horizontalpodautoscalers": "list"}
 # Sets of values that differ as much as they can.
 SLUICE = {
     "default": [],

@@ -101,13 +101,26 @@ def until_idle(k8s, watched, confirmed, timeout):
         time.sleep(0.2)  # between two looks
 
 
-@test("bin/demo-up, -watch, -publish and -down do what the README says: 200 messages, workers one by one, 0 lost")
+def outlives(k8s, watched):
+    """Workers that run while the chart is upgraded, and then uninstalled, end as if nothing had been."""
+    at_work = {pod["metadata"]["uid"] for pod in watched.pods() if pod["status"].get("phase") in ("Pending", "Running")}
+    assert at_work, "a worker that runs"
+    k8s.cluster.helm("upgrade", "sluice", ROOT / "deploy/charts/sluice", "--namespace", SPACE, "--reuse-values",
+                     "--set", "podAnnotations.upgraded=yes", "--wait", "--timeout", "120s")
+    k8s.cluster.helm("uninstall", "sluice", "--namespace", SPACE, "--wait", "--timeout", "120s")
+    k8s.wait("every worker to leave", lambda: watched.look() == 0, 120)
+    ends = {pod["metadata"]["uid"]: pod["status"]["phase"] for pod in watched.pods()}
+    equal({ends.get(uid) for uid in at_work}, {"Succeeded"}, "how the workers ended that ran at the upgrade")
+    equal(len(settled(k8s, watched)), MESSAGES + 30, "messages that were done")
+
+
+@test("bin/demo-up, -watch, -publish and -down do what the README says; workers outlive the chart")
 def _(k8s):
     cluster = k8s.cluster
     image = images(cluster)
     begin = time.monotonic()
     said = script(cluster, "demo-up", "--yes", "--image", image, "--rabbitmq-image", RABBITMQ,
-                  "--no-persistence", "--work", "3s", "--demo-set", "worker.output=json")
+                  "--no-persistence", "--work", "1s", "--demo-set", "worker.output=json")
     up = time.monotonic() - begin
     contains(said, "demo-watch")
     watched = Watched(k8s.api)
@@ -128,6 +141,7 @@ def _(k8s):
               f"time, all gone after {took:.0f} s; seconds between them: {[round(gap) for gap in gaps]}")
         contains(script(cluster, "demo-publish", "--yes", "30"), '"confirmed":30,"failed":0')
         k8s.wait("a worker for those", lambda: watched.look() > 0)
+        outlives(k8s, watched)
     except BaseException:
         for words in (["get", "events", "--sort-by", ".lastTimestamp"], ["get", "pods,jobs,workerpools", "-o", "wide"],
                       ["describe", "workerpools"], ["logs", "deployment/sluice", "--tail", "60"]):

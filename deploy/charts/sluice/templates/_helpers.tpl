@@ -77,8 +77,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [get, update, patch]
 {{- if .Values.deploymentFleet.enabled }}
 - apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
   resources: [deployments/scale]
-  verbs: [get, update]
+  verbs: [update]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list]
 {{- end }}
 {{- with .Values.credentials.read }}
 - apiGroups: [""]

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pool whose workers are a Deployment's pods: real ones of `sluice work`, real drains, and Kubernetes' own choice of
+who goes when replicas are lowered."""
+
+import contextlib
+import json
+import os
+import pathlib
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+from e2e import ON_KWOK, ROOT, equal, main, pod_spec, test, wait_until
+from image import write as write_image
+
+BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/sluice"))
+WORKER = "sluice.test/deployment-worker:1"
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+ANY_POOL = {"metadata": {"name": "workerpools.sluice.dev"}, "spec": {
+    "group": "sluice.dev", "scope": "Namespaced",
+    "names": {"kind": "WorkerPool", "plural": "workerpools", "singular": "workerpool", "shortNames": ["wp"]},
+    "versions": [{"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}},
+                  "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}
+HOST = "10.88.0.1"  # where pods reach what runs beside the cluster
+
+
+class Relay:
+    """Lets pods reach a port of loopback, where the broker is."""
+
+    def __init__(self, cluster, port):
+        self._target, self._cluster = ("127.0.0.1", port), cluster
+        with cluster.network():
+            self._socket = socket.create_server((HOST, 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with self._cluster.network(), contextlib.suppress(OSError):
+            while True:
+                near, _ = self._socket.accept()
+                far = socket.create_connection(self._target)
+                threading.Thread(target=self._pump, args=(near, far), daemon=True).start()
+
+    @staticmethod
+    def _pump(near, far):
+        with near, far, contextlib.suppress(OSError):
+            while True:
+                for one in select.select([near, far], [], [])[0]:
+                    data = one.recv(65536)
+                    if not data:
+                        return
+                    (far if one is near else near).sendall(data)
+
+    def close(self):
+        self._socket.close()
+
+
+class Rig:
+    """A queue, and one controller of one namespace."""
+
+    def __init__(self, k8s):
+        self.k8s, self._stack = k8s, contextlib.ExitStack()
+        if not any(one["metadata"]["name"] == "workerpools.sluice.dev" for one in k8s.api.list(CRD)):
+            k8s.api.post(CRD, ANY_POOL)
+        wait_until(lambda: k8s.api.condition(f"{CRD}/workerpools.sluice.dev", "Established") == "True", 20, "the CRD")
+        self.folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+        broker = self._start([sys.executable, ROOT / "tests/tools/rabbitmq.py"], stdout=subprocess.PIPE, text=True)
+        self.url = broker.stdout.readline().split()[1]
+        self.relay = Relay(k8s.cluster, int(self.url.rpartition(":")[2]))
+        self._stack.callback(self.relay.close)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, failure, *_):
+        for log in self.folder.glob("*.log") if failure else ():
+            print(f"--- {log.name}\n{log.read_text()[-6000:]}")
+        self._stack.close()
+
+    def _start(self, argv, **options):
+        process = subprocess.Popen(self.k8s.cluster.command([str(word) for word in argv]), **options)
+
+        def end():
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
+            process.wait()
+
+        self._stack.callback(end)
+        return process
+
+    def queue(self, url=None):
+        return {"rabbitmq": {"url": url or self.url, "queue": "orders", "declare": {"type": "classic"}}}
+
+    def publish(self, *bodies):
+        subprocess.run(self.k8s.cluster.command([BIN, "publish", "--queue", json.dumps({"queue": self.queue()}),
+                                                 "--declare", "--lines", "-"]),
+                       input="".join(f"{body}\n" for body in bodies), text=True, check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def controller(self):
+        with open(self.folder / "controller.log", "ab") as out:
+            return self._start([BIN, "controller", "--kubeconfig", self.k8s.cluster.kubeconfig,
+                                "--namespace", self.k8s.name, "--lease-namespace", self.k8s.name,
+                                "--listen", "127.0.0.1:7171", "--journal", self.folder / "journal.log"],
+                               stdout=out, stderr=out)
+
+    def pool(self, most):
+        self.k8s.create("workerpools", {"apiVersion": "sluice.dev/v1alpha1", "kind": "WorkerPool",
+                                        "metadata": {"name": "orders"}, "spec": {
+                                            "queue": self.queue(),
+                                            "policy": {"backlogPerWorker": {"messages": 1, "every": "1s"}},
+                                            "workers": {"max": most, "idleExit": "3s",
+                                                        "deployment": {"name": "workers"}}}})
+
+    def deployment(self, spec):
+        self.k8s.create("deployments", {"metadata": {"name": "workers"}, "spec": {
+            "replicas": 0, "selector": {"matchLabels": {"app": "workers"}},
+            "template": {"metadata": {"labels": {"app": "workers"}}, "spec": spec}}})
+
+    def worker(self):
+        """A pod of `sluice work`; the body of a message says how many seconds it takes."""
+        archive = self.folder / "worker.tar"
+        write_image(archive, WORKER, {"bin/sluice": BIN})
+        self.k8s.cluster.load(archive)
+        # RabbitMQ takes its guest from its own machine alone, which is where the relay is; the worker must be told so.
+        login = {"username": "guest", "password": "guest"}
+        self.k8s.create("secrets", {"metadata": {"name": "rabbit"}, "stringData": login})
+        queue = self.queue(f"amqp://{HOST}:{self.relay.port}")
+        queue["rabbitmq"]["credentials"] = {"secret": "rabbit"}
+        spec = pod_spec("/bin/sluice", "work", "--exec", "/bin/sh", "--", "-c", "read seconds; sleep $seconds")
+        del spec["restartPolicy"]
+        spec["terminationGracePeriodSeconds"] = 120
+        spec["volumes"] = [{"name": "login", "secret": {"secretName": "rabbit"}}]
+        container, = spec["containers"]
+        container.update(image=WORKER, resources={}, ports=[{"containerPort": 7172}],
+                         volumeMounts=[{"name": "login", "mountPath": "/login/rabbit"}], env=[
+            {"name": "SLUICE_QUEUE", "value": json.dumps({"queue": queue})},
+            {"name": "SLUICE_SECRETS", "value": "/login"},
+            {"name": "SLUICE_IDLE_EXIT", "value": "never"}, {"name": "SLUICE_WORKER_PORT", "value": "7172"},
+            {"name": "SLUICE_WORKER", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            readinessProbe={"httpGet": {"path": "/worker", "port": 7172}, "periodSeconds": 1, "failureThreshold": 1})
+        return spec
+
+    def replicas(self):
+        return self.k8s.get("deployments", "workers")["spec"]["replicas"]
+
+    def status(self):
+        return self.k8s.get("workerpools", "orders").get("status", {})
+
+    def says(self, pod):
+        return self.k8s.api.get(self.k8s.path("pods", f"{pod}:7172/proxy/worker"))
+
+    def writes(self):
+        return [(event["verb"], event["objectRef"]["resource"], event["objectRef"].get("subresource", ""),
+                 event["objectRef"].get("name", "")) for event in self.k8s.cluster.audit()
+                if event.get("objectRef", {}).get("namespace") == self.k8s.name
+                and "sluice" in event.get("userAgent", "") and event["verb"] not in ("get", "list", "watch")]
+
+
+@test("a Deployment grows with its queue; idle workers drain, exactly they leave, and the busy one goes on")
+def _(k8s):
+    with Rig(k8s) as rig:
+        rig.deployment(rig.worker())
+        rig.publish(8, 8, 8, 60)
+        rig.controller()
+        rig.pool(4)
+        k8s.wait("four pods", lambda: len(k8s.list("pods")) == 4, 60)
+        begun = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in k8s.list("pods")}
+        k8s.wait("three of them to leave", lambda: len(k8s.list("pods")) == 1, 120)
+        equal(rig.replicas(), 1, "replicas")
+        left, = k8s.list("pods")
+        busy = left["metadata"]["name"]
+        equal(begun[busy], left["metadata"]["uid"], "the pod that is left, one of the first four")
+        words = rig.says(busy)
+        words = json.loads(words) if isinstance(words, str) else words
+        equal((words["state"], words["handling"]), ("busy", 1), "what it says")
+        equal(left["status"]["containerStatuses"][0]["restartCount"], 0, "its restarts")
+        touched = {name for verb, kind, _, name in rig.writes() if kind == "pods"}
+        equal(touched, set(begun) - {busy}, "pods that were written to")
+        k8s.wait("the last one to leave", lambda: not k8s.list("pods"), 200)
+        equal(rig.replicas(), 0, "replicas at the end")
+        kinds = {(verb, kind, part) for verb, kind, part, _ in rig.writes() if kind in ("deployments", "pods")}
+        equal(kinds, {("update", "deployments", "scale"), ("patch", "pods", "")}, "what was written")
+
+
+@test("another autoscaler is a conflict, which the status says, until it is gone")
+def _(k8s):
+    k8s.cluster.nodes(f"d-{k8s.name}", 1, cpu="8")
+    with Rig(k8s) as rig:
+        spec = {**ON_KWOK, "nodeSelector": {"sluice.test/pool": f"d-{k8s.name}"},
+                "containers": [{"name": "it", "image": "none:1"}]}
+        rig.deployment(spec)
+        rig.publish(*["x"] * 2)
+        rig.controller()
+        rig.pool(4)
+        k8s.wait("two replicas", lambda: rig.replicas() == 2, 60)
+        scalers = f"/apis/autoscaling/v2/namespaces/{k8s.name}/horizontalpodautoscalers"
+        k8s.api.post(scalers, {"metadata": {"name": "other"}, "spec": {
+            "minReplicas": 1, "maxReplicas": 9,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "workers"}}})
+
+        def scaling():
+            return next((one for one in rig.status().get("conditions", []) if one["type"] == "Scaling"), {})
+
+        k8s.wait("the conflict", lambda: scaling().get("reason") == "Conflict", 120)
+        assert "HorizontalPodAutoscaler other" in scaling()["message"], scaling()
+        rig.publish(*["x"] * 2)
+        k8s.wait("the backlog in the status", lambda: rig.status().get("backlog") == 4, 120)
+        equal(rig.replicas(), 2, "replicas while there is a conflict")
+        k8s.api.delete(f"{scalers}/other")
+        k8s.wait("growth again", lambda: rig.replicas() == 4, 120)
+
+
+main()
