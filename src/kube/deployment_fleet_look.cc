@@ -201,6 +201,7 @@ void DeploymentFleet::end(const std::string& uid, Known& known) {
                          .kind = known.asked ? model::EndKind::succeeded : model::EndKind::lost,
                          .why = known.asked ? "it was asked to leave" : "its pod was deleted",
                          .ended_at = known.ended_at.value_or(clock_.now())};
+  out.tally = known.tally != nullptr ? known.tally : known.words ? known.words->tally : nullptr;
   if (known.end) {
     out.kind = fleet::end_kind(*known.end);
     out.started = known.doomed || fleet::has_started(*known.end);  // nothing says that it could not start
