@@ -208,7 +208,6 @@ void DeploymentFleet::end(const std::string& uid, Known& known) {
     out.kind = known.doomed && out.kind == model::EndKind::failed ? model::EndKind::lost : out.kind;
     out.why = known.end_why;
   }
-  out.tally = known.tally != nullptr ? known.tally : known.words ? known.words->tally : nullptr;
   ended_[known.slot] = std::move(out);
 }
 
