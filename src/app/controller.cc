@@ -30,6 +30,7 @@ constexpr Duration open_timeout = 30s;
 constexpr Duration write_max = 10s;
 constexpr Duration beat_each = 1s;
 constexpr Duration look_each = 200ms;
+constexpr Duration status_again = 30s;
 constexpr const char* no_definition =
     "; if the resource definition is missing: kubectl apply --server-side -f deploy/charts/sluice/crds";
 constexpr const char* no_right = "; the chart's Role has the rights that it needs, in each of its namespaces";
@@ -82,7 +83,8 @@ class Controlling {
   aio::Task<void> take_on(Space* space, kube::PoolObject object);
   void let_go(const std::string& key);
   aio::Task<void> keep(std::string key, ClusterPool* pool);
-  aio::Task<void> refuse(kube::PoolObject object, std::string why);
+  void refuse(kube::PoolObject object, std::string why);
+  aio::Task<void> tell_refusal(kube::PoolObject object, std::string why);
   [[nodiscard]] bool leads() const { return keeper_.held_until() > context_.clock.now(); }
   [[nodiscard]] bool listed() const;
   [[nodiscard]] std::string namespaces() const;
@@ -301,7 +303,7 @@ aio::Task<void> Controlling::take_on(Space* space, kube::PoolObject object) {
       why +=
           fmt::format("{}{}: {}; accepted: {}", why.empty() ? "" : "\n", problem.path, problem.found, problem.accepted);
     }
-    co_await refuse(std::move(object), std::move(why));
+    refuse(std::move(object), std::move(why));
     co_return;
   }
   serve::PoolWatch& watch = board_.take_on(key, parsed.pool->spec.workers.max);
@@ -318,7 +320,7 @@ aio::Task<void> Controlling::take_on(Space* space, kube::PoolObject object) {
   Result<std::unique_ptr<ClusterPool>> opened = co_await ClusterPool::open(
       context_, *space->cluster, object, std::move(*parsed.pool), std::move(options), deadline);
   if (!opened) {
-    co_await refuse(std::move(object), opened.error().what);
+    refuse(std::move(object), opened.error().what);
     co_return;
   }
   one.pool = std::move(*opened);
@@ -335,25 +337,40 @@ aio::Task<void> Controlling::keep(std::string key, ClusterPool* pool) {
   pool->close();
   kube::PoolObject object = pool->object();
   retired_.push_back(std::move(at->second.pool));
-  co_await refuse(std::move(object), wrong.what);
+  refuse(std::move(object), wrong.what);
 }
 
-aio::Task<void> Controlling::refuse(kube::PoolObject object, std::string why) {
+void Controlling::refuse(kube::PoolObject object, std::string why) {
   const std::string key = object.meta.space + "/" + object.meta.name;
   context_.log.warn("controller", "pool is refused", {{"pool", key}, {"error", why}});
   board_.refuse(key, why);
-  std::string status = refusal_json(object, why, installation(), context_.clock.wall());
-  const aio::Deadline deadline = context_.clock.in(write_max);
-  const Result<void> written = co_await write_status(api_, object.meta, std::move(status), deadline);
-  if (!written) {
-    context_.log.warn("controller", "status not written", {{"pool", key}, {"error", written.error().what}});
-  }
+  group_.spawn(tell_refusal(std::move(object), std::move(why)));
+}
+
+// As an event once, and as a status until it is written or the pool is another.
+aio::Task<void> Controlling::tell_refusal(kube::PoolObject object, std::string why) {
+  const std::string key = object.meta.space + "/" + object.meta.name;
+  const std::string status = refusal_json(object, why, installation(), context_.clock.wall());
   kube::Telling telling{.about = object.meta, .warning = true, .reason = "Invalid", .message = std::move(why)};
   std::string name = fmt::format("{}.{}", object.meta.name, context_.random.hex(16));
+  const aio::Deadline soon = context_.clock.in(write_max);
   const Result<void> told =
-      co_await kube::tell_event(api_, std::move(telling), std::move(name), context_.clock.wall(), deadline);
+      co_await kube::tell_event(api_, std::move(telling), std::move(name), context_.clock.wall(), soon);
   if (!told) {
     context_.log.warn("controller", "event not told", {{"pool", key}, {"error", told.error().what}});
+  }
+  while (true) {
+    const auto at = running_.find(key);
+    if (at == running_.end() || at->second.uid != object.meta.uid || at->second.generation != object.generation) {
+      co_return;
+    }
+    const aio::Deadline deadline = context_.clock.in(write_max);
+    const Result<void> written = co_await write_status(api_, object.meta, status, deadline);
+    if (written || written.error().code == Code::gone) {
+      co_return;
+    }
+    context_.log.warn("controller", "status not written", {{"pool", key}, {"error", written.error().what}});
+    co_await context_.clock.sleep_for(status_again);
   }
 }
 
