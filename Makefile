@@ -102,7 +102,9 @@ bench: ## prints each figure beside its reference, from the release build
 	@SLUICE_BIN=$(RELEASE) python3 tools/bench.py --build build/release $(ARGS)
 
 soak: build ## the integration tests with their full counts, on the release binary; results go to docs/results/
-	@tools/setup test
+	@tools/setup e2e
+	@$(call configure,dev)
+	@ninja -C build/dev -j $(JOBS) sluice_no_lease
 	@SLUICE_BIN=$${SLUICE_BIN:-$(RELEASE)} python3 tools/soak.py $(ARGS)
 
 test-faults: build ## every row of the fault table in full, on the release binary; goes to docs/results/faults.md
