@@ -7,6 +7,7 @@
 What a script printed is shown when it has ended. Exits 1 when one of them failed.
 """
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def run(script):
 
 
 def main():
+    os.environ.setdefault("SLUICE_BIN", str(ROOT / "build/release/sluice"))  # what the image holds
     at_once = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     scripts = [pathlib.Path(word).resolve() for word in sys.argv[2:]] or sorted(HERE.glob("*_test.py"), key=order)
     failed = []
