@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stands between a cluster's API server and a server of external metrics, and writes down what the HPA was given.
 
-    with Recorder(cluster, answer) as recorder:         # the APIService v1beta1.external.metrics.k8s.io points at it
+    with Server(cluster, answer) as behind, Recorder(cluster, forward(cluster, *behind.address)) as recorder:
         recorder.follow("orders", namespace, ["backlog"])   # the Deployment, the metrics of its HPA in order
         ...
         recorder.syncs("orders")                     # hpa_replay.Sync, complete ones only
 
-`answer(namespace, metric, selector, headers)` gives (code, JSON): a function of the test's that makes values up, or
-one that asks another server, a `sluice adapter` for one, with the same headers and the cluster's front-proxy
-certificate. What it answers is what is recorded, so the replay does not know the difference.
+An `answer(namespace, metric, selector, headers)` gives (code, JSON). `forward` makes one that asks a server behind the
+recorder as the API server would: a Server that a test makes values up for, or a `sluice adapter`. What it answers is
+what is recorded, so the replay does not know the difference.
 
 A sync is known by the HPA's requests, one for each metric, and the scale is read while the first is being answered: the
 controller has read it just before.
 """
 
 import base64
+import http.client
 import http.server
 import json
+import socket
 import ssl
 import threading
 import time
@@ -49,16 +51,39 @@ def reading(code, body):
     return failed(body.get("message", "no metrics returned from external metrics API"))
 
 
-class _Followed:
-    def __init__(self, namespace, deployment, metrics):
-        self.namespace, self.deployment, self.metrics = namespace, deployment, metrics
-        self.syncs, self.current = [], None
+def forward(cluster, host, port, authority):
+    """An `answer` of the server there, asked with the API server's certificate and the headers that say who asks.
+    `authority`: whose certificate it has."""
+    tls = ssl.create_default_context(cafile=authority)
+    tls.check_hostname = False  # an address of loopback is in no certificate of a Service
+    pki = cluster._pki
+    tls.load_cert_chain(pki.cert("front-proxy-client"), pki.key("front-proxy-client"))
+
+    def answer(namespace, metric, selector, headers):
+        with cluster.network():
+            plain = socket.create_connection((host, port), 10)
+        connection = http.client.HTTPSConnection(host, port, context=tls)
+        try:
+            connection.sock = tls.wrap_socket(plain, server_hostname=host)
+            query = f"?{urllib.parse.urlencode({'labelSelector': selector})}" if selector else ""
+            connection.putrequest("GET", f"{VERSION}/namespaces/{namespace}/{metric}{query}")
+            for name, value in headers.items():
+                if name.lower().startswith(("x-remote-", "accept")) and name.lower() != "accept-encoding":
+                    connection.putheader(name, value)
+            connection.endheaders()
+            said = connection.getresponse()
+            return said.status, json.loads(said.read())
+        finally:
+            connection.close()
+
+    return answer
 
 
-class Recorder:
+class Server:
+    """A server of external metrics in the cluster's network, on a port of loopback, for the API server alone."""
+
     def __init__(self, cluster, answer):
-        self._cluster, self._answer, self._api = cluster, answer, cluster.api
-        self._followed, self._lock = {}, threading.Lock()
+        self._cluster, self.answer = cluster, answer
 
     def __enter__(self):
         pki = self._cluster._pki
@@ -66,19 +91,54 @@ class Recorder:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(pki.cert(SERVICE), pki.key(SERVICE))
         tls.load_verify_locations(pki.cert("front-proxy-ca"))
-        tls.verify_mode = ssl.CERT_REQUIRED  # nobody but the API server asks here
+        tls.verify_mode = ssl.CERT_REQUIRED
         with self._cluster.network():
-            self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+            self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self._register(pki.cert("ca").read_bytes())
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def address(self):
+        """(host, port, whose certificate it has)"""
+        return *self._server.server_address, self._cluster._pki.cert("ca")
+
+    def asked(self, namespace, metric, selector, headers):
+        return self.answer(namespace, metric, selector, headers)
+
+
+class _Followed:
+    def __init__(self, namespace, deployment, metrics):
+        self.namespace, self.deployment, self.metrics = namespace, deployment, metrics
+        self.syncs, self.current = [], None
+
+
+class Recorder(Server):
+    """What the APIService v1beta1.external.metrics.k8s.io points at."""
+
+    def __init__(self, cluster, answer):
+        super().__init__(cluster, answer)
+        self._api, self._followed, self._lock = cluster.api, {}, threading.Lock()
+
+    def __enter__(self):
+        super().__enter__()
+        self._register(self._cluster._pki.cert("ca").read_bytes())
         return self
 
     def __exit__(self, *_):
         self._api.delete(API_SERVICE)
-        self._server.shutdown()
-        self._server.server_close()
+        super().__exit__()
+
+    def asked(self, namespace, metric, selector, headers):
+        code, body = super().asked(namespace, metric, selector, headers)
+        if headers.get("X-Remote-User") == CONTROLLER:
+            self._record(namespace, metric, code, body)
+        return code, body
 
     def _register(self, authority):
         """The API server reaches a process beside it by a name, with no node and no address of a pod."""
@@ -133,31 +193,30 @@ class Recorder:
                 one.syncs.append(one.current)
             one.current = None
 
-    def _handler(recorder):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
 
-            def log_message(self, *_):
-                pass
+def _handler(server):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
 
-            def do_GET(self):
-                path, _, query = self.path.partition("?")
-                parts = path.removeprefix(f"{VERSION}/namespaces/").split("/")
-                if path == VERSION:
-                    code, body = 200, {"kind": "APIResourceList", "apiVersion": "v1",
-                                       "groupVersion": f"{GROUP}/v1beta1", "resources": []}
-                elif path.startswith(f"{VERSION}/namespaces/") and len(parts) == 2:
-                    selector = urllib.parse.parse_qs(query).get("labelSelector", [""])[0]
-                    code, body = recorder._answer(parts[0], parts[1], selector, self.headers)
-                    if self.headers.get("X-Remote-User") == CONTROLLER:
-                        recorder._record(parts[0], parts[1], code, body)
-                else:
-                    code, body = status(404, "NotFound", "the server could not find the requested resource")
-                data = json.dumps(body).encode()
-                self.send_response(code)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+        def log_message(self, *_):
+            pass
 
-        return Handler
+        def do_GET(self):
+            path, _, query = self.path.partition("?")
+            parts = path.removeprefix(f"{VERSION}/namespaces/").split("/")
+            if path == VERSION:
+                code, body = 200, {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": f"{GROUP}/v1beta1",
+                                   "resources": []}
+            elif path.startswith(f"{VERSION}/namespaces/") and len(parts) == 2:
+                selector = urllib.parse.parse_qs(query).get("labelSelector", [""])[0]
+                code, body = server.asked(parts[0], parts[1], selector, self.headers)
+            else:
+                code, body = status(404, "NotFound", "the server could not find the requested resource")
+            data = json.dumps(body).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    return Handler

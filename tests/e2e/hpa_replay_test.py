@@ -6,7 +6,7 @@ import os
 import pathlib
 
 from e2e import ROOT, contains, equal
-from hpa_replay import Recording, Sync, differences, failed, policy_of, replay, sizes, values
+from hpa_replay import Recording, Sync, differences, failed, judge, policy_of, replay, sizes, values
 from lib import main, test
 
 SLUICE = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/sluice"))
@@ -27,7 +27,7 @@ def recorded(found, loads, **more):
 
 
 def judged(recording):
-    return differences(recording.syncs, replay(SLUICE, {"one": recording})["one"])
+    return judge(SLUICE, {"one": recording})
 
 
 @test("a burst doubles from four, and goes down when the window has passed")
@@ -52,6 +52,22 @@ def _(_):
     contains(told[0], "sync 1 at 2.000 s, [{'values': ['2000']}] with 4 asked for and 4 there: decided 8, "
                       "the HPA set 9")
     equal(sizes(recording.syncs), [1, 4, 9, 18])
+
+
+@test("what lies at the end of a window may be on either side, what does not may not")
+def _(_):
+    # 3 asked for at 0 s and 4 at 2 s; by the clock of the recording the 4 is 5.001 s old at the end, and forgotten.
+    late = recorded([4, 4, 4, 4], [300, 400, 100, 100])
+    for sync, at_s in zip(late.syncs, (0, 2.0, 4.5, 7.001)):
+        sync.at_s = at_s
+    late.syncs.append(Sync(9.0, [values(100)], 1, 1, 1))
+    equal(judged(late), [])
+    late.syncs[-1].spec = 4
+    equal(judged(late), [], "the controller still saw it")
+    late.syncs[-1].spec = 3
+    equal(len(judged(late)), 1, "neither way gives 3")
+    late.syncs[3].at_s, late.syncs[-1].spec = 7.5, 4
+    equal(len(judged(late)), 1, "half a second is no doubt")
 
 
 @test("a failure holds, a value goes by ready pods, recordings of any length run side by side")

@@ -6,8 +6,8 @@ import os
 import pathlib
 
 from e2e import ON_KWOK, ROOT, equal, main, pod_spec, test, wait_until
-from hpa_recorder import CONTROLLER, Recorder, status, value_list
-from hpa_replay import Recording, differences, policy_of, replay, sizes
+from hpa_recorder import CONTROLLER, Recorder, Server, forward, status, value_list
+from hpa_replay import Recording, judge, policy_of, sizes
 
 SLUICE = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/sluice"))
 SEMANTICS = "1.36"   # of the cluster's components
@@ -61,7 +61,7 @@ def metrics_of(name):
 
 
 class Answers:
-    """What the recorder's clients are told: the next load of a sequence for each request of the HPA's controller."""
+    """What the server behind the recorder says: the next load of a sequence for each request of the controller."""
 
     def __init__(self):
         self._asked = {}
@@ -87,8 +87,8 @@ def hpa_of(name):
         "metrics": metrics, **one["spec"]}}
 
 
-def deployment(name):
-    spec = {**pod_spec(pool="hpa"), "restartPolicy": "Always", **ON_KWOK}
+def deployment(name, pool):
+    spec = {**pod_spec(pool=pool), "restartPolicy": "Always", **ON_KWOK}
     return {"metadata": {"name": name}, "spec": {
         "replicas": 3, "selector": {"matchLabels": {"app": name}},
         "template": {"metadata": {"labels": {"app": name}}, "spec": spec}}}
@@ -96,11 +96,13 @@ def deployment(name):
 
 @test("ten sequences of backlogs: the same sizes from the HPA of the cluster and from sluice decide")
 def _(k8s):
-    k8s.cluster.nodes("hpa", 1)
-    with Recorder(k8s.cluster, Answers()) as recorder:
+    pool = f"h-{k8s.name}"
+    k8s.cluster.nodes(pool, 1)
+    with (Server(k8s.cluster, Answers()) as behind,
+          Recorder(k8s.cluster, forward(k8s.cluster, *behind.address)) as recorder):
         k8s.wait("the APIService to be available", recorder.available)
         for name in SEQUENCES:
-            k8s.create("deployments", deployment(name))
+            k8s.create("deployments", deployment(name, pool))
         k8s.wait("the pods", lambda: all(
             k8s.get("deployments", name).get("status", {}).get("readyReplicas") == 3 for name in SEQUENCES))
         for name in SEQUENCES:
@@ -115,12 +117,9 @@ def _(k8s):
             written = {**stored, "behavior": SEQUENCES[name]["spec"].get("behavior")}
             policy = policy_of(written, SEMANTICS, DOWNSCALE_S)
             recordings[name] = Recording(policy, recorder.syncs(name)[:len(SEQUENCES[name]["loads"]) + 1])
-        answers = replay(SLUICE, recordings)
-        told = []
         for name, one in recordings.items():
             print(f"       {name:10}  {' '.join(str(size) for size in sizes(one.syncs))}", flush=True)
-            told += [f"{name}: {line}" for line in differences(one.syncs, answers[name])]
-        equal(told, [], "where they differ")
+        equal(judge(SLUICE, recordings), [], "where they differ")
 
 
 main()
