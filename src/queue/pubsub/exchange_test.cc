@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Publisher and receiver against a Pub/Sub in memory, in virtual time: what a real one does only by accident.
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -27,7 +28,7 @@ std::string pulled(const std::vector<std::string>& ids) {
   std::string out = R"({"receivedMessages":[)";
   for (const std::string& id : ids) {
     out += out.back() == '[' ? "" : ",";
-    out += R"({"ackId":"ack-)" + id + R"(","message":{"messageId":")" + id + R"("}})";
+    out += fmt::format(R"({{"ackId":"ack-{0}","message":{{"messageId":"{0}"}}}})", id);
   }
   return out + "]}";
 }
