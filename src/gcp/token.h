@@ -16,6 +16,14 @@ class TokenSource {
   // is needed (an emulator). Code::denied when the credentials are refused, retry when whoever gives tokens is out of
   // reach; never says the secret.
   virtual aio::Task<Result<std::string>> token(aio::Deadline deadline) = 0;
+  // A server answered 401 to this token: another is got before the next request, unless it was already.
+  virtual void refused(const std::string& /*token*/) {}
+};
+
+// For an emulator.
+class NoToken final : public TokenSource {
+ public:
+  aio::Task<Result<std::string>> token(aio::Deadline /*deadline*/) override { co_return std::string(); }
 };
 
 }  // namespace sluice::gcp

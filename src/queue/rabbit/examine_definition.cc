@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "model/strict_json.h"
 #include "queue/rabbit/examine.h"
-#include "queue/rabbit/strict_json.h"
 
 namespace sluice::queue::rabbit {
 namespace {
@@ -197,7 +197,7 @@ std::string_view definition_columns() {
 }
 
 Result<std::string> version_of(std::string_view body) {
-  const Result<json::value> value = parse_strict_json(body);
+  const Result<json::value> value = model::parse_strict_json(body);
   const json::value* version =
       value && value->is_object() ? value->get_object().if_contains("rabbitmq_version") : nullptr;
   if (version == nullptr || !version->is_string()) {
@@ -212,7 +212,7 @@ Result<std::string> version_of(std::string_view body) {
 }
 
 std::vector<Examined> judge_definition(std::string_view body, const ExamineOptions& options) {
-  const Result<json::value> value = parse_strict_json(body);
+  const Result<json::value> value = model::parse_strict_json(body);
   if (!value || !value->is_object()) {
     return {{.topic = Topic::management,
              .level = Level::failed,

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "queue/rabbit/strict_json.h"
+#include "model/strict_json.h"
 
 namespace sluice::queue::rabbit {
 namespace {
@@ -113,7 +113,7 @@ QueueStatistics read_queue(const json::object& object) {
 }
 
 Result<json::value> parse_object(std::string_view body) {
-  Result<json::value> value = parse_strict_json(body);
+  Result<json::value> value = model::parse_strict_json(body);
   if (value && !value->is_object()) {
     return invalid(fmt::format("{} where an object belongs", kind_of(*value)));
   }

@@ -7,9 +7,9 @@
 
 #include "base/result.h"
 
-namespace sluice::queue::rabbit {
+namespace sluice::model {
 
 // Code::invalid otherwise; the text says what is wrong and where, never what was there.
 [[nodiscard]] Result<boost::json::value> parse_strict_json(std::string_view text);
 
-}  // namespace sluice::queue::rabbit
+}  // namespace sluice::model

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "queue/rabbit/strict_json.h"
+#include "model/strict_json.h"
 
 #include <fmt/core.h>
 
@@ -8,13 +8,13 @@
 #include <string>
 #include <vector>
 
-namespace sluice::queue::rabbit {
+namespace sluice::model {
 namespace {
 
 namespace json = boost::json;
 
 constexpr std::size_t depth_max = 32;
-constexpr std::size_t keys_max = 4096;  // of one object; RabbitMQ's have about 60
+constexpr std::size_t keys_max = 4096;  // of one object; those of RabbitMQ have about 60
 
 json::parse_options strict() {
   json::parse_options options;
@@ -94,4 +94,4 @@ Result<json::value> parse_strict_json(std::string_view text) {
   return out;
 }
 
-}  // namespace sluice::queue::rabbit
+}  // namespace sluice::model
