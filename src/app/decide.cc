@@ -13,6 +13,7 @@
 #include "control/journal_read.h"
 #include "model/json.h"
 #include "model/json_reader.h"
+#include "policy/hpa_json.h"
 #include "pool/pool.h"
 
 namespace sluice::app {
@@ -41,15 +42,16 @@ std::string error_json(const Error& error, std::optional<std::size_t> line) {
   return out + "}}";
 }
 
+bool has_policy(const boost::json::object& line, std::string_view word) {
+  const boost::json::value* policy = line.if_contains("policy");
+  return policy != nullptr && policy->is_object() && policy->get_object().contains(word);
+}
+
 // What the contract knows and this version does not.
 std::optional<Error> of_a_later_version(const boost::json::object& line) {
-  const boost::json::value* policy = line.if_contains("policy");
-  if (policy == nullptr || !policy->is_object()) {
-    return std::nullopt;
-  }
-  for (const char* word : {"lag", "hpa", "kedaScaledJob"}) {
-    if (policy->get_object().contains(word)) {
-      return invalid(fmt::format("$.policy.{}", word), "not in this version", "threshold, backlogPerWorker");
+  for (const char* word : {"lag", "kedaScaledJob"}) {
+    if (has_policy(line, word)) {
+      return invalid(fmt::format("$.policy.{}", word), "not in this version", "threshold, backlogPerWorker, hpa");
     }
   }
   return std::nullopt;
@@ -61,19 +63,7 @@ struct Question {
   model::Observation seen;
 };
 
-Result<Question> read_question(const std::string& text) {
-  boost::system::error_code ec;
-  boost::json::parse_options options;
-  options.max_depth = depth_max;
-  const boost::json::value json = boost::json::parse(text, ec, {}, options);
-  if (ec || !json.is_object()) {
-    return invalid("$", ec ? fmt::format("not JSON ({})", ec.message()) : model::kind_of(json),
-                   "one JSON object a line");
-  }
-  const boost::json::object& line = json.get_object();
-  if (const std::optional<Error> later = of_a_later_version(line)) {
-    return *later;
-  }
+Result<Question> read_question(const std::string& text, const boost::json::object& line) {
   pool::ParsedPolicy parsed = pool::parse_policy_json(text, {"seen", "at_ms", "state"});
   if (!parsed.problems.empty()) {
     return first_problem(parsed.problems);
@@ -116,6 +106,33 @@ std::string answer(const Question& question) {
   return out + "}";
 }
 
+// The answer to one line: of a pool's own policy, or of the stock HPA.
+Result<std::string> answer_line(const std::string& text) {
+  boost::system::error_code ec;
+  boost::json::parse_options options;
+  options.max_depth = depth_max;
+  const boost::json::value json = boost::json::parse(text, ec, {}, options);
+  if (ec || !json.is_object()) {
+    return invalid("$", ec ? fmt::format("not JSON ({})", ec.message()) : model::kind_of(json),
+                   "one JSON object a line");
+  }
+  if (const std::optional<Error> later = of_a_later_version(json.get_object())) {
+    return *later;
+  }
+  if (has_policy(json.get_object(), "hpa")) {
+    const Result<policy::HpaQuestion> hpa = policy::hpa_question_from_json(json);
+    if (!hpa) {
+      return hpa.error();
+    }
+    return policy::answer_json(*hpa, policy::sync(hpa->options, hpa->state, hpa->seen));
+  }
+  const Result<Question> question = read_question(text, json.get_object());
+  if (!question) {
+    return question.error();
+  }
+  return answer(*question);
+}
+
 int decide_lines(Context& context) {
   Result<LineReader> lines = LineReader::open("-", line_max);
   bool bad = false;
@@ -128,11 +145,11 @@ int decide_lines(Context& context) {
     if (!*line) {
       return bad ? exit_partly : exit_done;
     }
-    const Result<Question> question = (*line)->too_long
-                                          ? invalid("$", "a line of more than 1 MiB", "at most 1 MiB a line")
-                                          : read_question((*line)->text);
-    bad = bad || !question;
-    context.out.line(question ? answer(*question) : error_json(question.error(), std::nullopt));
+    const Result<std::string> out = (*line)->too_long
+                                        ? invalid("$", "a line of more than 1 MiB", "at most 1 MiB a line")
+                                        : answer_line((*line)->text);
+    bad = bad || !out;
+    context.out.line(out ? *out : error_json(out.error(), std::nullopt));
   }
 }
 
@@ -261,8 +278,10 @@ Verb decide_verb() {
               "Nothing is kept between lines but what `state` carries. A line that cannot be read gives\n"
               "{\"error\":{\"at\":\"$.path\",\"message\":\"..\"}} and exit 3 at the end.\n"
               "\n"
-              "With --journal every tick of a journal is decided again and compared: exit 1 when one differs.\n"
-              "The policies of this version are threshold and backlogPerWorker.",
+              "The policies of a pool are threshold and backlogPerWorker. With {\"policy\":{\"hpa\":{..}}} it is the\n"
+              "stock HorizontalPodAutoscaler of Kubernetes instead, one sync a line: docs/reference/hpa.md.\n"
+              "\n"
+              "With --journal every tick of a journal is decided again and compared: exit 1 when one differs.",
           .examples = {{"sluice decide --journal .sluice/orders/journal.jsonl", "is every decision still the same?"}},
           .flags = {{.name = "journal",
                      .kind = Kind::file,

@@ -181,7 +181,7 @@ void check_pool(std::vector<Finding>& out, const PoolLook& look) {
   }
   if (const Result<void> known = control::decidable(spec); !known) {
     add(out, "pool", Health::failed, "D002", where + ": " + known.error().what,
-        "use policy threshold or backlogPerWorker");
+        "use policy threshold, backlogPerWorker or hpa");
     return;
   }
   add(out, "pool", Health::ok, "",

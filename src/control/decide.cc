@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "control/hpa.h"
 #include "policy/backlog_per_worker.h"
 #include "policy/threshold.h"
 #include "policy/words.h"
@@ -67,7 +68,7 @@ Duration interval(const pool::PoolSpec& spec) {
   return pool::every(spec.policy).period.value_or(adaptive_interval);
 }
 
-Proposal propose(const pool::PoolSpec& spec, const Observation& seen) {
+Proposal propose(const pool::PoolSpec& spec, const Observation& seen, ControlState& next) {
   if (const auto* threshold = std::get_if<pool::ThresholdPolicy>(&spec.policy)) {
     return policy::propose(policy::ThresholdOptions{.messages = threshold->messages,
                                                     .age = threshold->age,
@@ -75,6 +76,9 @@ Proposal propose(const pool::PoolSpec& spec, const Observation& seen) {
                                                     .interval = interval(spec),
                                                     .concurrency = spec.workers.concurrency},
                            seen);
+  }
+  if (const auto* hpa = std::get_if<pool::HpaPolicy>(&spec.policy)) {
+    return propose_hpa(spec, *hpa, seen, next.hpa);
   }
   const auto& per_worker = std::get<pool::BacklogPerWorkerPolicy>(spec.policy);
   return policy::propose(
@@ -200,6 +204,8 @@ void clamp_surge(Draft& d) {
   std::int64_t surge = std::max(surge_least, d.seen.live());
   if (const auto* threshold = std::get_if<pool::ThresholdPolicy>(&d.spec.policy)) {
     surge = threshold->step;
+  } else if (std::holds_alternative<pool::HpaPolicy>(d.spec.policy)) {
+    surge = d.spec.workers.max;  // it has limits of its own, and its numbers are the point
   }
   surge = d.spec.workers.surge.value_or(surge);
   const std::int64_t allowed = std::max<std::int64_t>(0, surge - d.seen.unplaced());
@@ -301,12 +307,12 @@ Step finish(Draft& d) {
 }  // namespace
 
 Result<void> decidable(const pool::PoolSpec& spec) {
-  if (std::holds_alternative<pool::ThresholdPolicy>(spec.policy) ||
-      std::holds_alternative<pool::BacklogPerWorkerPolicy>(spec.policy)) {
+  if (!std::holds_alternative<pool::LagPolicy>(spec.policy)) {
     return {};
   }
-  return Error{Code::invalid, fmt::format("policy {} is not in this version; accepted: threshold, backlogPerWorker",
-                                          pool::policy_word(spec.policy))};
+  return Error{Code::invalid,
+               fmt::format("policy {} is not in this version; accepted: threshold, backlogPerWorker, hpa",
+                           pool::policy_word(spec.policy))};
 }
 
 Step decide(const pool::PoolSpec& spec, const ControlState& state, const Observation& seen) {
@@ -319,11 +325,14 @@ Step decide(const pool::PoolSpec& spec, const ControlState& state, const Observa
     d.sentence = "workers unknown" + (seen.fleet.error ? ": " + *seen.fleet.error : std::string());
     return finish(d);
   }
-  d.proposal = propose(spec, seen);
+  d.proposal = propose(spec, seen, d.next);
   d.word = d.proposal.word;
   d.sentence = d.proposal.sentence;
   d.again_in_ms = d.proposal.again_in_ms;
   d.wanted = d.proposal.wanted;
+  if (spec.paused || seen.fleet.hold) {
+    d.next.hpa.reset();  // it did not set what it wanted: the next sync begins with what is there
+  }
   if (spec.paused) {
     d.wanted = d.useful;
     d.proposal.wanted = d.useful;

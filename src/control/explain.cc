@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "control/hpa.h"
 #include "control/what_if.h"
 #include "model/json.h"
 #include "policy/backlog_per_worker.h"
@@ -143,6 +144,12 @@ std::vector<std::string> arithmetic(const pool::PoolSpec& spec, const Observatio
   }
   if (const auto* per_worker = std::get_if<pool::BacklogPerWorkerPolicy>(&spec.policy)) {
     return backlog_arithmetic(spec, *per_worker, seen);
+  }
+  if (const auto* hpa = std::get_if<pool::HpaPolicy>(&spec.policy)) {
+    if (!seen.queue.ready) {
+      return {"(? waiting + in work): unknown"};
+    }
+    return {hpa_arithmetic(spec, *hpa, seen), "then the HPA's tolerance, stabilization and limits, as the reason says"};
   }
   return {fmt::format("the arithmetic of policy {} is not in this version", pool::policy_word(spec.policy))};
 }

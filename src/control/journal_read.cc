@@ -42,7 +42,41 @@ auto member(JsonReader& in, std::string_view key, std::optional<Error>& error, R
   return out ? std::move(*out) : typename decltype(out)::value_type{};
 }
 
-PoolLine pool_line(JsonReader& in) {
+// One past the end of the string that begins at `i`.
+std::size_t after_string(std::string_view json, std::size_t i) {
+  for (++i; i < json.size() && json[i] != '"'; ++i) {
+    i += json[i] == '\\' ? 1 : 0;
+  }
+  return i + 1;
+}
+
+// The text of a member of an object that is known to be JSON, as it was written: read and written again a number of 0.1
+// would be 1E-1, which no pool has. Empty where its key is written with escapes.
+std::string_view member_text(std::string_view json, std::string_view quoted_key) {
+  std::size_t depth = 0;
+  std::optional<std::size_t> begin;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (begin && depth == 1 && (c == ',' || c == '}')) {
+      return json.substr(*begin, i - *begin);
+    }
+    if (c == '"') {
+      const std::size_t end = after_string(json, i);
+      const std::size_t colon = json.find_first_not_of(" \t\r\n", end);
+      const bool is_key = depth == 1 && !begin && colon != std::string_view::npos && json[colon] == ':';
+      if (is_key && json.substr(i, end - i) == quoted_key) {
+        begin = colon + 1;
+      }
+      i = end - 1;
+    } else {
+      depth += c == '{' || c == '[' ? 1 : 0;
+      depth -= c == '}' || c == ']' ? 1 : 0;
+    }
+  }
+  return {};
+}
+
+PoolLine pool_line(JsonReader& in, std::string_view line) {
   PoolLine out;
   std::int64_t version = 0;
   in.integer("v", version);
@@ -53,7 +87,8 @@ PoolLine pool_line(JsonReader& in) {
   in.text("pool", out.pool);
   in.text("spec_hash", out.spec_hash);
   if (const boost::json::value* spec = in.get("spec"); spec != nullptr) {
-    out.spec_json = boost::json::serialize(*spec);
+    const std::string_view text = member_text(line, "\"spec\"");
+    out.spec_json = text.empty() ? boost::json::serialize(*spec) : text;
   } else {
     in.fail("spec", "nothing", "the pool's spec");
   }
@@ -129,7 +164,7 @@ Result<JournalLine> parse_journal_line(std::string_view line) {
   in.text("event", event);
   JournalLine out;
   if (event == "pool") {
-    out = pool_line(in);
+    out = pool_line(in, line);
   } else if (event == "tick") {
     out = tick_line(in, error);
   } else if (event == "act") {

@@ -154,6 +154,17 @@ TEST(Journal, ReplayFindsADecisionThatWasNotOurs) {
   }
 }
 
+TEST(JournalLine, TheSpecIsTheTextThatWasWritten) {
+  const auto spec_of = [](const std::string& line) {
+    return std::get<PoolLine>(parse_journal_line(line).value()).spec_json;
+  };
+  const std::string spec = R"({"a":[0.1,{"spec":"}\\","\"spec\":":1}],"b":100,"c":"x\"y"})";
+  EXPECT_EQ(spec_of(R"({"event":"pool","v":1,"pool":"\"spec\":{","spec":)" + spec + R"(,"spec_hash":"1"})"), spec);
+  EXPECT_EQ(spec_of(R"({ "event" : "pool", "v" : 1, "spec" : {"a":0.1} })"), R"( {"a":0.1} )");
+  EXPECT_EQ(spec_of(R"({"event":"pool","v":1,"spec":7})"), "7");
+  EXPECT_EQ(spec_of(R"({"event":"pool","v":1,"sp\u0065c":{"a":1}})"), R"({"a":1})");
+}
+
 TEST(JournalLine, NamesThePlaceOfWhatIsWrong) {
   const auto why = [](const char* line) { return parse_journal_line(line).error().what; };
   EXPECT_EQ(why("{\"event\":\"tock\"}"), "$.event: \"tock\"; accepted: pool, tick, act, state, steady");

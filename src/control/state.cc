@@ -3,13 +3,36 @@
 
 #include <fmt/core.h>
 
+#include <limits>
+
 #include "model/json_reader.h"
+#include "policy/hpa_json.h"
 
 namespace sluice::control {
 namespace {
 
 std::string number(const std::optional<std::int64_t>& n) {
   return n ? std::to_string(*n) : "null";
+}
+
+HpaMemory hpa_from_json(model::JsonReader& in, std::optional<Error>& error) {
+  HpaMemory out;
+  std::int64_t wanted = 0;
+  in.integer("wanted", wanted);
+  if (wanted > std::numeric_limits<std::int32_t>::max()) {
+    in.fail("wanted", std::to_string(wanted), "a number of workers");
+  }
+  out.wanted = static_cast<std::int32_t>(wanted);
+  in.integer("synced_ms", out.synced_ms);
+  if (const boost::json::value* controller = in.get("controller")) {
+    const Result<policy::HpaState> read = policy::hpa_state_from_json(*controller, in.at("controller"));
+    if (!read && !error) {
+      error = read.error();
+    }
+    out.controller = read.value_or(policy::HpaState{});
+  }
+  in.end();
+  return out;
 }
 
 }  // namespace
@@ -23,6 +46,12 @@ void append_json(std::string& out, const ControlState& state) {
   if (state.spare_since_ms) {
     out.back() = ',';
     out += fmt::format(R"("spare_since_ms":{}}})", *state.spare_since_ms);
+  }
+  if (state.hpa) {
+    out.back() = ',';
+    out += fmt::format(R"("hpa":{{"wanted":{},"synced_ms":{},"controller":)", state.hpa->wanted, state.hpa->synced_ms);
+    policy::append_json(out, state.hpa->controller);
+    out += "}}";
   }
 }
 
@@ -45,6 +74,9 @@ Result<ControlState> state_from_json(const boost::json::value& json, const std::
     out.broken = value;
   }
   in.integer("spare_since_ms", out.spare_since_ms);
+  if (auto hpa = in.object("hpa")) {
+    out.hpa = hpa_from_json(*hpa, error);
+  }
   in.end();
   if (error) {
     return *error;

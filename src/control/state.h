@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "policy/hpa.h"
 
 namespace boost::json {
 class value;
@@ -20,6 +21,14 @@ struct BrokenState {
   friend bool operator==(const BrokenState&, const BrokenState&) = default;
 };
 
+// The policy hpa.
+struct HpaMemory {
+  policy::HpaState controller;
+  std::int32_t wanted = 0;  // the size that it set at its last sync
+  std::int64_t synced_ms = 0;
+  friend bool operator==(const HpaMemory&, const HpaMemory&) = default;
+};
+
 // Times are at_ms of the same boot of the machine.
 struct ControlState {
   bool fresh = false;                         // a scaler that has not ticked yet
@@ -27,7 +36,8 @@ struct ControlState {
   std::optional<std::int64_t> blind_since_ms;
   std::optional<BrokenState> broken;
   std::optional<std::int64_t>
-      spare_since_ms;  // a Deployment has had more workers than it needs; written where it is so
+      spare_since_ms;            // a Deployment has had more workers than it needs; written where it is so
+  std::optional<HpaMemory> hpa;  // written where there is one
   friend bool operator==(const ControlState&, const ControlState&) = default;
 };
 

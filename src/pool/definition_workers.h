@@ -99,7 +99,8 @@ void describe(V& v, T& o) {
           {.doc = "Workers at most that are created and not yet on a node.",
            .min = 1,
            .max = workers_limit,
-           .default_text = "threshold 1; backlogPerWorker 8 or the live workers, whichever is more; lag its own"});
+           .default_text =
+               "threshold 1; backlogPerWorker 8 or the live workers, whichever is more; lag its own; hpa none"});
   v.field("startDeadline", o.start_deadline,
           {.doc = "A worker that is not ready after this time has failed to start."});
   v.field("fullAfter", o.full_after,
@@ -109,8 +110,7 @@ void describe(V& v, T& o) {
       "maxRuntime", o.max_runtime,
       {.doc = "The longest that one message may take.", .longest = std::chrono::hours{720}, .default_text = "none"});
   v.field("idleExit", o.idle_exit,
-          {.doc = "A worker leaves when the queue has been empty for this long.",
-           .default_text = "threshold and backlogPerWorker 10s; lag its own"});
+          {.doc = "A worker leaves when the queue has been empty for this long.", .default_text = "10s; lag its own"});
   v.field("claim", o.claim,
           {.doc = "How it is known that a worker takes messages: the first of these that works, or this one.",
            .words = claim_words});

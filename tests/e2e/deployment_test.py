@@ -110,11 +110,11 @@ class Rig:
                                 "--listen", "127.0.0.1:7171", "--journal", self.folder / "journal.log"],
                                stdout=out, stderr=out)
 
-    def pool(self, most):
+    def pool(self, most, policy=None):
         self.k8s.create("workerpools", {"apiVersion": "sluice.dev/v1alpha1", "kind": "WorkerPool",
                                         "metadata": {"name": "orders"}, "spec": {
                                             "queue": self.queue(),
-                                            "policy": {"backlogPerWorker": {"messages": 1, "every": "1s"}},
+                                            "policy": policy or {"backlogPerWorker": {"messages": 1, "every": "1s"}},
                                             "workers": {"max": most, "idleExit": "3s",
                                                         "deployment": {"name": "workers"}}}})
 
@@ -215,6 +215,25 @@ def _(k8s):
         equal(rig.replicas(), 2, "replicas while there is a conflict")
         k8s.api.delete(f"{scalers}/other")
         k8s.wait("growth again", lambda: rig.replicas() == 4, 120)
+
+
+@test("the policy hpa sets the sizes of the stock HPA, and its journal is decided the same again")
+def _(k8s):
+    k8s.cluster.nodes(f"d-{k8s.name}", 1, cpu="8")
+    with Rig(k8s) as rig:
+        rig.deployment({**ON_KWOK, "nodeSelector": {"sluice.test/pool": f"d-{k8s.name}"},
+                        "containers": [{"name": "it", "image": "none:1"}]})
+        rig.publish(*["x"] * 50)
+        rig.controller()
+        rig.pool(20, {"hpa": {"target": {"type": "AverageValue", "value": "2"}, "every": "2s"}})
+        k8s.wait("20 replicas", lambda: rig.replicas() == 20, 120)
+        lines = [json.loads(line) for line in (rig.folder / "journal.log").read_text().splitlines()]
+        sizes = [line["decision"]["workers"] for line in lines if line["event"] == "tick"]
+        equal(sorted(set(sizes) - {0}), [4, 8, 16, 20], "sizes")
+        equal(sizes, sorted(sizes), "sizes in their order")
+        again = subprocess.run([BIN, "decide", "--journal", rig.folder / "journal.log"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+        equal(again.returncode, 0, again.stderr)
 
 
 main()

@@ -18,6 +18,28 @@ def decide(box, lines, exit):
     return box.sluice("decide", input="".join(f"{line}\n" for line in lines), exit=exit)
 
 
+def hpa(value="1000", replicas=1, at_s=0, conditions=(), state=None, seen=None, **options):
+    """A line of the stock HPA: one external metric, everything ready."""
+    policy = {"minReplicas": 1, "maxReplicas": 50, "semantics": "1.36",
+              "metrics": [{"type": "External", "target": {"type": "AverageValue", "value": "100"}}], **options}
+    seen = seen or {"spec_replicas": replicas, "status_replicas": replicas, "ready_pods": replicas,
+                    "metrics": [{"values": [value]}]}
+    return json.dumps({"policy": {"hpa": policy}, "seen": seen, "conditions": list(conditions), "at_s": at_s,
+                       "state": state})
+
+
+def followed(box, values, replicas=1, every=15, **options):
+    """The sizes after each sync of an HPA that is fed back what it answered."""
+    sizes, answer = [], {"conditions": [], "state": None}
+    for i, value in enumerate(values):
+        line = hpa(value, replicas, at_s=i * every, conditions=answer["conditions"], state=answer["state"], **options)
+        answer = decide(box, [line], 0).json[0]
+        equal(answer["rescale"], answer["replicas"] != replicas)
+        replicas = answer["replicas"]
+        sizes.append(replicas)
+    return sizes
+
+
 @test("a line in gives a decision and the next state, and the state may be fed back")
 def _(box):
     first = decide(box, [json.dumps(GOOD)], 0).json[0]
@@ -42,6 +64,41 @@ def _(box):
     equal(decide(box, [line], 0).json[0]["decision"]["reason"], "blind: backlog unknown: refused")
 
 
+@test("the stock HPA: a line in gives the size, the metrics, the conditions and the state")
+def _(box):
+    lines = decide(box, [hpa("8600m", replicas=3, at_s=15.05), json.dumps(GOOD), hpa("1100", replicas=10),
+                         hpa("1100", replicas=10, semantics="1.28")], 0).json
+    equal(lines[0],
+          {"replicas": 3, "rescale": False, "metrics": [{"replicas": 1, "usage": "2867m"}],
+           "conditions": [["AbleToScale", "True", "ScaleDownStabilized"], ["ScalingActive", "True", "ValidMetricFound"],
+                          ["ScalingLimited", "False", "DesiredWithinRange"]],
+           "error": None,
+           "state": {"recommendations": [{"at_s": 15.05, "replicas": 3}, {"at_s": 15.05, "replicas": 1}],
+                     "up_events": [], "down_events": []}})
+    equal(lines[1]["decision"]["workers"], 1, "a pool's own policy beside it")
+    equal([line["replicas"] for line in lines[2:]], [10, 11], "a ratio of 1.1 by release")
+
+
+@test("the stock HPA: conditions and state are fed back as they came")
+def _(box):
+    equal(followed(box, ["5000"] * 5), [4, 8, 16, 32, 50], "without a behavior")
+    equal(followed(box, ["5000"] * 5, behavior={}), [5, 10, 20, 40, 50], "with an empty one")
+    down = ["1000", "100", "100", "100", "100"]
+    equal(followed(box, down, replicas=10, downscaleStabilization_s=30), [10, 10, 10, 1, 1], "the window")
+    to_zero = {"minReplicas": 0, "scaleToZero": True, "downscaleStabilization_s": 0}
+    equal(followed(box, ["0", "0", "250", "0"], replicas=2, **to_zero), [0, 0, 3, 0], "to zero and back")
+    equal(followed(box, ["250"], replicas=0, **to_zero), [0], "what was at zero before")
+
+
+@test("the stock HPA: a metric that cannot be read changes nothing, and the error says why")
+def _(box):
+    seen = {"spec_replicas": 3, "status_replicas": 3, "metrics": [{"error": "no such subscription"}]}
+    answer = decide(box, [hpa(seen=seen)], 0).json[0]
+    equal([answer["replicas"], answer["rescale"], answer["metrics"]], [3, False, [{"replicas": None, "usage": None}]])
+    equal(answer["error"], "invalid metrics (1 invalid out of 1), first error is: no such subscription")
+    equal(answer["conditions"][1], ["ScalingActive", "False", "FailedGetExternalMetric"])
+
+
 @test("each bad line is an error with its place, the good ones are decided, and the exit code is 3")
 def _(box):
     cases = [
@@ -49,7 +106,12 @@ def _(box):
         ("", "$", "not JSON"),
         ("[]", "$", "an array; accepted: one JSON object a line"),
         (changed(policy={"lag": {"max": "60s"}}), "$.policy.lag", "accepted: threshold, backlogPerWorker"),
-        (changed(policy={"hpa": {}}), "$.policy.hpa", "not in this version"),
+        (changed(policy={"lag": {}, "hpa": {}}), "$.policy.lag", "not in this version"),
+        (hpa(maxReplicas=0), "$.policy.hpa.maxReplicas", "0; accepted: a whole number from 1"),
+        (hpa(maxReplica=9), "$.policy.hpa.maxReplica", "did you mean maxReplicas?"),
+        (hpa(seen={"spec_replicas": 1, "status_replicas": 1, "metrics": [{"values": ["1 kg"]}]}),
+         "$.seen.metrics[0].values[0]", "a Kubernetes quantity"),
+        (json.dumps({"policy": {"hpa": {}}}), "$.seen", "nothing"),
         (changed(policy={"kedaScaledJob": {}}), "$.policy.kedaScaledJob", "not in this version"),
         (changed(policy={"threshold": {"messges": 20}}), "$.policy.threshold.messges", 'did you mean "messages"'),
         (changed(workers={"max": 0}), "$.workers.max", "accepted"),
