@@ -233,7 +233,7 @@ aio::Task<Result<std::vector<Point>>> CloudMonitoring::read(std::string metric, 
   if (!asking) {
     co_return asking.error();
   }
-  const std::shared_ptr<State::Asking> one = *asking;
+  const std::shared_ptr<State::Asking>& one = *asking;
   const Result<void> wanted = one->feed.want(*query, state->clock.now());
   if (!wanted) {
     co_return wanted.error();

@@ -320,8 +320,7 @@ TEST_F(MonitoringTest, ServesTheLastValueWithItsTimeUntilItIsTooOldAndRecovers) 
   run([&]() -> aio::Task<void> {
     std::string got = co_await count("orders");
     EXPECT_EQ(got, "42");
-    const Response trouble = json("{}", 429);
-    answer_ = [&](const Request&) { return trouble; };
+    answer_ = [](const Request&) { return json("{}", 429); };
     // The point is 120 s old; it serves for 180 s more.
     const Time stale_at = clock_.now() + 180s;
     std::size_t asked = requests_.size();
