@@ -13,7 +13,8 @@ include(CMakePackageConfigHelpers)
 
 set(archive ${CMAKE_BINARY_DIR}/libsluice.a)
 set(script ${CMAKE_BINARY_DIR}/libsluice.mri)
-set(modules base model policy pool aio queue queue_local queue_rabbit fleet fleet_process worker wiring lib)
+set(modules base model policy pool aio gcp queue queue_local queue_rabbit queue_pubsub fleet fleet_process worker wiring
+  lib)
 set(parts)
 set(lines "create ${archive}\n")
 foreach(module ${modules})

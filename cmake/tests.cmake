@@ -34,6 +34,13 @@ if(TARGET sluice_queue_rabbit)
   set_target_properties(rabbit_conformance PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endif()
 
+# The same against an emulator of Pub/Sub.
+if(TARGET sluice_queue_pubsub)
+  add_executable(pubsub_conformance src/queue/pubsub/conformance_main.cc)
+  target_link_libraries(pubsub_conformance PRIVATE sluice_queue_pubsub GTest::gtest GTest::gmock)
+  set_target_properties(pubsub_conformance PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+endif()
+
 # For tests/e2e/fence_test.py.
 add_executable(sluice_no_lease tests/e2e/no_lease.cc)
 target_link_libraries(sluice_no_lease PRIVATE sluice_app)

@@ -82,7 +82,7 @@ Result<void> fits_a_cluster(const pool::Pool& pool) {
       }
     }
   }
-  if (const std::string_view word = wiring::unsupported(pool.spec.queue); !word.empty()) {
+  if (const std::string_view word = wiring::unscalable(pool.spec.queue); !word.empty()) {
     add(fmt::format("spec.queue.{}: not in this version; accepted: rabbitmq", word));
   }
   return problems.empty() ? Result<void>{} : Result<void>(Error{Code::invalid, problems});

@@ -83,10 +83,10 @@ std::string status_json(const pool::Pool& pool, const kube::PoolObject& object, 
                       {"max", pool.spec.workers.max},
                       {"desired", snapshot.decision.workers},
                       {"claim", model::word(seen.fleet.claim)}};
-  if (seen.queue.ready) {
-    status["backlog"] = seen.queue.ready->n;
+  if (const auto& backlog = seen.queue.ready ? seen.queue.ready : seen.queue.total) {
+    status["backlog"] = backlog->n;
     if (with_time) {
-      status["sampledAt"] = format_wall(snapshot.at - std::chrono::milliseconds{seen.queue.ready->age_ms});
+      status["sampledAt"] = format_wall(snapshot.at - std::chrono::milliseconds{backlog->age_ms});
     }
   }
   if (seen.queue.oldest_age) {

@@ -52,6 +52,16 @@ std::string typed_program(const std::string& called) {
   return near.find('/') == std::string::npos ? "./" + near : near;
 }
 
+std::optional<std::string> variable(char** environment, const std::string& name) {
+  for (char** entry = environment; *entry != nullptr; ++entry) {
+    const std::string_view one(*entry);
+    if (one.starts_with(name) && one.substr(name.size()).starts_with('=')) {
+      return std::string(one.substr(name.size() + 1));
+    }
+  }
+  return std::nullopt;
+}
+
 bool wants_colour(const Out& out, const Context& context, const Args& args) {
   return out.terminal() && !args.has("no-color") && !context.env("NO_COLOR") && context.env("TERM") != "dumb";
 }
@@ -66,7 +76,9 @@ int run(const Verb& verb, Args args, Out& out, Out& err, const char* called, cha
   aio::RealClock clock(loop);
   Random random(seed(clock));
   Log log;
-  wiring::Queues queues(loop, clock, random, [&log](std::string_view what) { log.warn("queue", what, {}); });
+  wiring::Queues queues(
+      loop, clock, random, [&log](std::string_view what) { log.warn("queue", what, {}); },
+      [environment](const std::string& name) { return variable(environment, name); });
   Context context{.loop = loop, .clock = clock, .random = random, .out = out, .err = err, .log = log, .queues = queues};
   for (char** entry = environment; *entry != nullptr; ++entry) {
     context.environment.emplace_back(*entry);

@@ -175,8 +175,8 @@ void check_pool(std::vector<Finding>& out, const PoolLook& look) {
     return;
   }
   const pool::PoolSpec& spec = *place.spec;
-  if (const std::string_view word = wiring::unsupported(spec.queue); !word.empty()) {
-    add(out, "pool", Health::failed, "D002", fmt::format("{}: this version does not speak to {} yet", where, word),
+  if (const std::string_view word = wiring::unscalable(spec.queue); !word.empty()) {
+    add(out, "pool", Health::failed, "D002", fmt::format("{}: this version cannot scale by {} yet", where, word),
         "use queue: {rabbitmq: {..}} or {local: {path: FILE}}");
   }
   if (const Result<void> known = control::decidable(spec); !known) {

@@ -47,7 +47,7 @@ Health health_of(Examined::Level level) {
 }  // namespace
 
 aio::Task<void> check_broker(std::vector<Finding>& out, Context& context, const Place& place, aio::Deadline deadline) {
-  if (!place.spec || !std::holds_alternative<pool::RabbitQueue>(place.spec->queue)) {
+  if (!place.spec || std::holds_alternative<pool::LocalQueue>(place.spec->queue)) {
     co_return;
   }
   wiring::QueueAccess access{.create = false, .secrets = place.secrets, .purpose = "sluice doctor"};

@@ -91,8 +91,8 @@ aio::Task<void> Looker::look_at_queue(PoolLook* out, aio::Deadline deadline) {
     out->errors.push_back(place_.why_no_spec);
     co_return;
   }
-  if (const std::string_view word = wiring::unsupported(place_.spec->queue); !word.empty()) {
-    out->errors.push_back(fmt::format("this version does not speak to {} yet", word));
+  if (const std::string_view word = wiring::unscalable(place_.spec->queue); !word.empty()) {
+    out->errors.push_back(fmt::format("this version cannot read how much waits in {} yet", word));
     co_return;
   }
   if (!source_) {

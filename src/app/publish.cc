@@ -48,6 +48,7 @@ class Publishing {
     run_ = args.text("run").value_or(context.random.hex(8));
     prefix_ = args.text("id-prefix").value_or("") + run_;
     type_ = args.text("type").value_or("");
+    ordering_key_ = args.text("ordering-key").value_or("");
     for (const std::string& header : args.texts("header")) {
       const std::size_t equals = header.find('=');
       headers_.emplace_back(header.substr(0, equals), header.substr(equals + 1));
@@ -79,7 +80,7 @@ class Publishing {
   bool knows_ids_;
   Time started_;
   Time last_drawn_;
-  std::string run_, prefix_, type_;
+  std::string run_, prefix_, type_, ordering_key_;
   queue::Headers headers_;
   std::vector<queue::Message> batch_;
   std::size_t bytes_ = 0;
@@ -105,7 +106,8 @@ void Publishing::add(std::int64_t n, std::string body) {
                     .body = std::move(body),
                     .headers = headers_,
                     .type = type_,
-                    .published_at = context_.clock.wall()});
+                    .published_at = context_.clock.wall(),
+                    .ordering_key = ordering_key_});
 }
 
 void Publishing::refuse(std::int64_t n, const std::string& why) {
@@ -353,8 +355,7 @@ aio::Task<int> publish(Context& context, Args args) {
     co_return exit_usage;
   }
   const std::optional<QueueTarget> target = find_queue(context, args);
-  if (!target ||
-      !supported(context, target->spec.queue, target->pool ? target->pool->file + ": $.spec.queue" : "$.queue")) {
+  if (!target) {
     co_return exit_usage;
   }
   const std::string name = args.text("lines").value_or("-");
@@ -415,6 +416,10 @@ Verb publish_verb() {
                 {.name = "declare",
                  .kind = Kind::on_off,
                  .help = "first make the queue, with its queues for dead letters and retries, as the pool says"},
+                {.name = "ordering-key",
+                 .kind = Kind::text,
+                 .value = "KEY",
+                 .help = "keep their order, on a Pub/Sub subscription with message ordering"},
                 {.name = "id-prefix", .kind = Kind::text, .value = "TEXT", .help = "in front of every message id"},
                 {.name = "run",
                  .kind = Kind::text,

@@ -86,6 +86,24 @@ Result<std::string> locks_folder() {
   return folder;
 }
 
+// pubsub://PROJECT/SUBSCRIPTION[?topic=TOPIC] as SLUICE_QUEUE has it; names are checked there.
+std::string pubsub_json(std::string_view text) {
+  text.remove_prefix(std::string_view("pubsub://").size());
+  const std::size_t slash = text.find('/');
+  const std::string_view project = text.substr(0, slash);
+  const std::string_view rest = slash == std::string_view::npos ? std::string_view() : text.substr(slash + 1);
+  const std::size_t query = rest.find('?');
+  const std::string_view parameters = query == std::string_view::npos ? std::string_view() : rest.substr(query + 1);
+  std::string topic;
+  if (parameters.starts_with("topic=")) {
+    topic = fmt::format(R"(,"topic":"{}")", json_escape(parameters.substr(6)));
+  } else if (!parameters.empty()) {
+    topic = fmt::format(R"(,"{}":null)", json_escape(parameters));  // refused by its name
+  }
+  return fmt::format(R"({{"queue":{{"pubsub":{{"project":"{}","subscription":"{}"{}}}}}}})", json_escape(project),
+                     json_escape(rest.substr(0, query)), topic);
+}
+
 }  // namespace
 
 Result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
@@ -153,6 +171,9 @@ std::optional<QueueTarget> find_queue(Context& context, const Args& args) {
         R"({"queue":{"rabbitmq":{"url":"amqp://HOST:5672","queue":"NAME"}}}, or a pool file with -f)");
     return std::nullopt;
   }
+  if (given && given->starts_with("pubsub://")) {
+    return queue_from_json(context, pubsub_json(*given), "--queue", args);
+  }
   if (given && !given->starts_with('{')) {
     const std::string path = absolute(working_folder(), *given);
     return QueueTarget{.spec = {.queue = pool::LocalQueue{.path = path}, .dead_letter = {}, .retry = {}}, .name = path};
@@ -172,21 +193,23 @@ Flag queue_flag() {
   return {.name = "queue",
           .kind = Kind::text,
           .value = "QUEUE",
-          .help = "instead of a pool: a local queue's file, or JSON as in SLUICE_QUEUE"};
+          .help =
+              "instead of a pool: a local queue's file, pubsub://PROJECT/SUBSCRIPTION[?topic=TOPIC], or JSON as in "
+              "SLUICE_QUEUE"};
 }
 
-bool supported(Context& context, const pool::Queue& queue, const std::string& where) {
-  const std::string_view word = wiring::unsupported(queue);
+bool scalable(Context& context, const pool::Queue& queue, const std::string& where) {
+  const std::string_view word = wiring::unscalable(queue);
   if (!word.empty()) {
     context.err.line(
-        fmt::format("{}.{}: this version does not speak to {} yet; accepted: rabbitmq or local", where, word, word));
+        fmt::format("{}.{}: this version cannot scale by {} yet; accepted: rabbitmq or local", where, word, word));
   }
   return word.empty();
 }
 
 bool supported(Context& context, const LoadedPool& loaded) {
   const pool::PoolSpec& spec = loaded.pool.spec;
-  bool all = supported(context, spec.queue, loaded.file + ": $.spec.queue");
+  bool all = scalable(context, spec.queue, loaded.file + ": $.spec.queue");
   const Result<void> policy = control::decidable(spec);
   if (!policy) {
     context.err.line(fmt::format("{}: $.spec.policy: {}", loaded.file, policy.error().what));

@@ -45,7 +45,6 @@ struct QueueTarget {
 
 // Says on stderr that the pool needs what this version does not have; true when it has all.
 [[nodiscard]] bool supported(Context& context, const LoadedPool& loaded);
-[[nodiscard]] bool supported(Context& context, const pool::Queue& queue, const std::string& where);
 
 // Held by whoever scales the queue, for whatever pool; let go when destroyed. Code::conflict names the holder.
 using QueueLock = std::shared_ptr<void>;

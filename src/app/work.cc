@@ -314,8 +314,7 @@ aio::Task<int> work(Context& context, Args args) {
   const Time started = context.clock.now();
   StopSignals signals(context);
   const std::optional<QueueTarget> target = find_queue(context, args);
-  if (!target ||
-      !supported(context, target->spec.queue, target->pool ? target->pool->file + ": $.spec.queue" : "$.queue")) {
+  if (!target) {
     co_return exit_usage;
   }
   Result<std::unique_ptr<worker::Handler>> handler = make_handler(context, args);

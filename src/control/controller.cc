@@ -19,7 +19,8 @@ constexpr std::size_t at_once_max = 32;
 constexpr Duration adaptive_memory = 10min;
 
 bool work_seen(const model::Observation& seen) {
-  return !seen.queue.ready || seen.queue.ready->n > 0 || (seen.queue.in_flight && seen.queue.in_flight->n > 0) ||
+  return (!seen.queue.ready && !seen.queue.total) || (seen.queue.ready && seen.queue.ready->n > 0) ||
+         (seen.queue.total && seen.queue.total->n > 0) || (seen.queue.in_flight && seen.queue.in_flight->n > 0) ||
          seen.live() > 0;
 }
 

@@ -307,6 +307,12 @@ Step finish(Draft& d) {
 }  // namespace
 
 Result<void> decidable(const pool::PoolSpec& spec) {
+  if (std::holds_alternative<pool::PubsubQueue>(spec.queue) &&
+      std::holds_alternative<pool::ThresholdPolicy>(spec.policy)) {
+    return Error{Code::invalid,
+                 "policy threshold needs to know what waits, and Pub/Sub counts what is in work as well; accepted: "
+                 "backlogPerWorker, hpa"};
+  }
   if (!std::holds_alternative<pool::LagPolicy>(spec.policy)) {
     return {};
   }

@@ -49,6 +49,9 @@ SeenFact oldest(const std::optional<model::SeenAge>& age) {
 // What the pool's own numbers are; those that no policy uses only when there is something to say.
 std::vector<SeenFact> seen_facts(const model::SeenQueue& queue) {
   std::vector<SeenFact> out{fact("ready", queue.ready), fact("in flight", queue.in_flight), oldest(queue.oldest_age)};
+  if (queue.total && !queue.ready) {
+    out.push_back(fact("total", queue.total));
+  }
   if (queue.delayed && queue.delayed->n > 0) {
     out.push_back(fact("delayed", queue.delayed));
   }
@@ -121,13 +124,15 @@ std::vector<std::string> threshold_arithmetic(const pool::PoolSpec& spec, const 
 
 std::vector<std::string> backlog_arithmetic(const pool::PoolSpec& spec, const pool::BacklogPerWorkerPolicy& per_worker,
                                             const Observation& seen) {
-  if (!seen.queue.ready) {
+  if (policy::backlog_of(seen) == nullptr) {
     return {fmt::format("ceil((? waiting + in work) / {}): unknown", per_worker.messages)};
   }
   const policy::BacklogTerms terms = policy::terms(
       policy::BacklogPerWorkerOptions{.messages = per_worker.messages, .concurrency = spec.workers.concurrency}, seen);
-  std::vector<std::string> out{fmt::format("ceil(({} waiting + {} in work) / {}) = {}", terms.waiting, terms.claimed,
-                                           per_worker.messages, terms.needed)};
+  std::vector<std::string> out{terms.together ? fmt::format("ceil({} waiting or in work / {}) = {}", terms.waiting,
+                                                            per_worker.messages, terms.needed)
+                                              : fmt::format("ceil(({} waiting + {} in work) / {}) = {}", terms.waiting,
+                                                            terms.claimed, per_worker.messages, terms.needed)};
   if (!terms.claimed_read) {
     out.push_back(fmt::format("in work is not known: counted as {} busy x concurrency {}",
                               seen.count(WorkerState::busy), spec.workers.concurrency));

@@ -34,13 +34,20 @@ WorkerState claim_as_read(const model::Worker& worker, const Result<model::Sampl
   return later ? WorkerState::ready : worker.state;
 }
 
+// Cloud Monitoring samples once a minute and shows it up to two minutes later; sluice's own answers allow as much.
+constexpr Duration monitored_stale_after = 300s;
+
 }  // namespace
 
 // Three missed looks make a reading stale (design section 10's rule for brokers), but never less than 30 s.
 Observer::Observer(const pool::PoolSpec& spec)
     : stale_after_(std::max<Duration>(3 * pool::every(spec.policy).period.value_or(1s), 30s)),
       claims_(spec.workers.claim),
-      starts_(spec.workers.start_deadline) {}
+      starts_(spec.workers.start_deadline) {
+  if (std::holds_alternative<pool::PubsubQueue>(spec.queue)) {
+    stale_after_ = std::max(stale_after_, monitored_stale_after);
+  }
+}
 
 void Observer::acted(Time at) {
   acted_ = at;
@@ -59,6 +66,7 @@ void Observer::see_fleet(Observation& out, Time now, const Result<model::FleetVi
   if (fleet) {
     view_ = *fleet;
     claims_.apply(*view_, sample, now);
+    settled_.see(*view_);
     starts_.update(*view_, now);
   } else {
     out.fleet.error = line_of(fleet.error().what);
@@ -112,6 +120,14 @@ void Observer::see_queue(Observation& out, Time now, const Result<model::Sample>
   out.queue.consumers = count(sample->consumers);
   out.queue.published_n = count(sample->published_n);
   out.queue.acked_n = count(sample->acked_n);
+  // Nothing newer says what waits: what our workers did since then is taken off.
+  if (out.queue.total && sample->total->approximate && !out.queue.ready) {
+    const std::int64_t since = settled_.since(sample->total->observed_at);
+    out.queue.total->n = brought_up(out.queue.total->n, since, view_ ? &*view_ : nullptr);
+  }
+  if (sample->total && !sample->ready && !out.queue.total && sample->total->n >= 0) {
+    out.queue.error = fmt::format("the last reading is {} old", humane_duration(now - sample->total->observed_at));
+  }
   if (sample->ready && !out.queue.ready && sample->ready->n >= 0) {
     out.queue.error = fmt::format("the last reading is {} old", humane_duration(now - sample->ready->observed_at));
   }

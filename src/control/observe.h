@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "control/age_ladder.h"
 #include "control/claims.h"
+#include "control/settled.h"
 #include "control/start_table.h"
 #include "model/observation.h"
 #include "pool/types.h"
@@ -36,6 +37,7 @@ class Observer {
   Claims claims_;
   StartTable starts_;
   AgeLadder ages_;
+  Settled settled_;
   std::optional<model::FleetView> view_;
   std::optional<Time> acted_;
 };

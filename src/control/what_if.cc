@@ -89,7 +89,7 @@ void say_lifts(std::vector<std::string>& out, World world, const model::Decision
 void say_readable(std::vector<std::string>& out, const World& world) {
   if (world.seen.fleet.error || !world.seen.fleet.age_ms) {
     out.emplace_back("workers that can be seen again: nothing is decided about what is unknown");
-  } else if (!world.seen.queue.ready) {
+  } else if (!world.seen.queue.ready && !world.seen.queue.total) {
     out.emplace_back("a backlog that can be read again: unknown is not zero, so nothing is decided on it");
   }
 }

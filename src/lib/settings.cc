@@ -32,10 +32,6 @@ void read_queue(const std::string& text, const std::string& where, const std::st
     if (!parsed.problems.empty() || !parsed.queue) {
       return;
     }
-    if (const std::string_view word = wiring::unsupported(*parsed.queue); !word.empty()) {
-      problems.add(fmt::format("{}: this version does not speak to {} yet; accepted: rabbitmq or local", where, word));
-      return;
-    }
     out.queue = {.queue = *parsed.queue, .dead_letter = parsed.dead_letter, .retry = parsed.retry};
     out.runtime.dead_letter_after = static_cast<std::uint32_t>(parsed.dead_letter.after);
     out.runtime.retry_delays = parsed.retry.delays;

@@ -193,7 +193,7 @@ aio::Task<int> Worker::Impl::live(lib::Settings settings, std::function<Outcome(
   Random random(static_cast<std::uint64_t>(clock.now().time_since_epoch().count()) ^
                 (static_cast<std::uint64_t>(::getpid()) << 40U));
   const aio::Deadline deadline = clock.in(open_timeout);
-  wiring::Queues queues(loop, clock, random, [this](std::string_view what) { say(std::string(what)); });
+  wiring::Queues queues(loop, clock, random, [this](std::string_view what) { say(std::string(what)); }, variable);
   wiring::QueueAccess access{.secrets = settings.secrets,
                              .purpose = "sluice worker " + settings.runtime.worker,
                              .prefetch = settings.runtime.concurrency,

@@ -13,9 +13,12 @@ struct BacklogTerms {
   std::int64_t waiting = 0;
   std::int64_t claimed = 0;   // messages in work
   bool claimed_read = false;  // from a reading of in_flight as fresh as ready, else counted by busy workers
+  bool together = false;      // `waiting` is all of them, those in work included: the broker counts them as one
   std::int64_t needed = 0;    // ceil((waiting + claimed) / messages)
 };
-// Requires: seen.queue.ready.
+// Requires: backlog_of(seen).
+// The reading that is decided on: what waits, else all messages together; null when neither is known.
+[[nodiscard]] const model::SeenCount* backlog_of(const model::Observation& seen);
 [[nodiscard]] BacklogTerms terms(const BacklogPerWorkerOptions& options, const model::Observation& seen);
 
 // `claimed` is in_flight where that reading is as fresh as ready, else concurrency x workers that have claimed. Holds

@@ -156,6 +156,27 @@ TEST(BacklogPerWorkerPolicy, DividesRoundingUpAndNeverOverflows) {
   EXPECT_EQ(propose(BacklogPerWorkerOptions{.messages = 1}, seen_of({.ready = huge, .in_flight = huge})).wanted, huge);
 }
 
+// A broker that counts what waits and what is in work as one: they are not added twice, and the busy ones are among
+// them.
+TEST(BacklogPerWorkerPolicy, WorksOnACountOfAllMessagesTogether) {
+  Observation seen = seen_of({.busy = 5});
+  seen.queue.ready.reset();
+  seen.queue.in_flight.reset();
+  seen.queue.total = model::SeenCount{20, 120'000};
+  seen.starts.last_ms_ago = 300'000;
+  Proposal p = propose(BacklogPerWorkerOptions{.messages = 2}, seen);
+  EXPECT_EQ(p.word, model::Word::grow);
+  EXPECT_EQ(p.wanted, 10);
+  EXPECT_EQ(p.sentence, "20 messages wait or are in work, at 2 a worker that is 10");
+  seen.starts.last_ms_ago = 60'000;
+  p = propose(BacklogPerWorkerOptions{.messages = 2}, seen);
+  EXPECT_EQ(p.word, model::Word::hold) << "it was read before the last start: " << p.sentence;
+  seen.queue.total = model::SeenCount{0, 120'000};
+  p = propose(BacklogPerWorkerOptions{.messages = 2}, seen);
+  EXPECT_EQ(p.word, model::Word::steady);
+  EXPECT_EQ(p.enough, 5) << "the busy ones stay";
+}
+
 TEST(Policies, AreMonotoneInTheBacklog) {
   for (std::int64_t busy : {0, 1, 5}) {
     std::int64_t threshold = 0, per_worker = 0;

@@ -101,7 +101,7 @@ void describe(V& v, T& o) {
            .form = Form::resource,
            .default_text = "none: nothing can be published"});
   v.field("credentials", o.credentials,
-          {.doc = "Where the service account's key is kept.",
+          {.doc = "Where the service account's key is kept: the key key.json of the Secret.",
            .sensitive = true,
            .default_text = "the machine's own account"});
   v.field("endpoint", o.endpoint,

@@ -17,7 +17,8 @@ TEST_P(QueueConformance, AMessageArrivesAsItWasPublished) {
     const std::vector<Message> batch{sent, message("id-2", "")};
     co_await put(rig, batch);
     const std::unique_ptr<Receiver> receiver = co_await opened(rig, "w0");
-    const std::vector<Delivery> got = co_await take(rig, *receiver, 2);
+    std::vector<Delivery> got = co_await take(rig, *receiver, 2);
+    in_order(rig, got, {"id-1", "id-2"});
     EXPECT_EQ(got[0].message.id, want.id);
     EXPECT_EQ(got[0].message.body, want.body);
     EXPECT_EQ(got[0].message.headers, want.headers);
@@ -63,9 +64,10 @@ TEST_P(QueueConformance, HandedBackItReturnsToItsOldPlaceAndIsNoAttempt) {
       std::ranges::sort(again, {}, [](const Delivery& d) { return d.message.id; });
     }
     EXPECT_EQ(ids(again), (std::vector<std::string>{"a", "b", "c"}));
-    EXPECT_EQ(again[0].cause, Cause::requeued);
-    EXPECT_EQ(again[1].cause, Cause::requeued);
-    EXPECT_EQ(again[2].cause, Cause::none);
+    for (const Delivery& one : again) {
+      const bool before = one.message.id == got[0].message.id || one.message.id == got[1].message.id;
+      EXPECT_EQ(one.cause, before ? Cause::requeued : Cause::none) << one.message.id;
+    }
     EXPECT_EQ(again[0].attempts + again[1].attempts + again[2].attempts, 0U);
     co_await close(rig, *receiver);
   });
@@ -75,7 +77,8 @@ TEST_P(QueueConformance, ARetryComesBackAfterItsDelayAndCountsAsAnAttempt) {
   run([](Rig& rig) -> Task<void> {
     co_await put(rig, std::vector<std::string>{"a", "b"});
     const std::unique_ptr<Receiver> receiver = co_await opened(rig, "w0");
-    const std::vector<Delivery> got = co_await take(rig, *receiver, 2);
+    std::vector<Delivery> got = co_await take(rig, *receiver, 2);
+    in_order(rig, got, {"a", "b"});
     co_await begin(rig, *receiver, got[0].tag);
     co_await begin(rig, *receiver, got[1].tag);
     const Deadline deadline = rig.clock().in(patience);
@@ -102,14 +105,18 @@ TEST_P(QueueConformance, ADeadLetterKeepsItsCauseAttemptsAndReason) {
   run([](Rig& rig) -> Task<void> {
     co_await put(rig, std::vector<std::string>{"a", "b"});
     const std::unique_ptr<Receiver> receiver = co_await opened(rig, "w0");
-    const std::vector<Delivery> got = co_await take(rig, *receiver, 2);
+    std::vector<Delivery> got = co_await take(rig, *receiver, 2);
+    in_order(rig, got, {"a", "b"});
     co_await begin(rig, *receiver, got[0].tag);
     const Deadline deadline = rig.clock().in(patience);
     expect_done(co_await receiver->dead_letter(got[0].tag, Cause::permanent, "no such customer", deadline));
     expect_done(co_await receiver->dead_letter(got[1].tag, Cause::too_large, "17 MiB", deadline));
     co_await expect_counts(rig,
                            Counts{.ready = 0, .in_flight = 0, .delayed = 0, .dead = 2, .published = 2, .acked = 0});
-    const std::vector<DeadLetter> dead = co_await rig.dead_letters();
+    std::vector<DeadLetter> dead = co_await rig.dead_letters();
+    if (!rig.abilities().ordered) {
+      std::ranges::sort(dead, {}, &DeadLetter::id);
+    }
     EXPECT_EQ(dead.size(), 2U);
     if (dead.size() == 2) {
       EXPECT_EQ(dead[0].id, "a");
@@ -128,7 +135,8 @@ TEST_P(QueueConformance, ADeadReceiverGivesBackEachMessageWithItsOwnCause) {
   run([](Rig& rig) -> Task<void> {
     co_await put(rig, std::vector<std::string>{"finished", "running", "held", "untouched"});
     std::unique_ptr<Receiver> receiver = co_await opened(rig, "w0");
-    const std::vector<Delivery> got = co_await take(rig, *receiver, 3);
+    std::vector<Delivery> got = co_await take(rig, *receiver, rig.abilities().ordered ? 3 : 4);
+    in_order(rig, got, {"finished", "running", "held", "untouched"});
     co_await begin(rig, *receiver, got[0].tag);
     co_await begin(rig, *receiver, got[1].tag);
     receiver->finished(got[0].tag);
@@ -137,9 +145,9 @@ TEST_P(QueueConformance, ADeadReceiverGivesBackEachMessageWithItsOwnCause) {
     std::vector<Delivery> again = co_await take(rig, *next, 4);
     std::ranges::sort(again, {}, [](const Delivery& d) { return d.message.id; });
     EXPECT_EQ(ids(again), (std::vector<std::string>{"finished", "held", "running", "untouched"}));
-    EXPECT_EQ(again[0].cause, rig.abilities().labels_finished ? Cause::ack_unknown : Cause::crash);
+    EXPECT_EQ(again[0].cause, told(rig, rig.abilities().labels_finished ? Cause::ack_unknown : Cause::crash));
     EXPECT_EQ(again[0].attempts, 1U);
-    EXPECT_EQ(again[2].cause, Cause::crash);
+    EXPECT_EQ(again[2].cause, told(rig, Cause::crash));
     EXPECT_EQ(again[2].attempts, 1U);
     if (rig.abilities().labels_unbegun) {
       EXPECT_EQ(again[3].cause, Cause::none);
@@ -167,6 +175,10 @@ TEST_P(QueueConformance, AMessageThatIsHandledAloneIsTheOnlyOneItsDeathCountsFor
     EXPECT_EQ(again.size(), 4U);
     for (const Delivery& one : again) {
       const bool killer = one.message.id == got[0].message.id;
+      if (!rig.abilities().tells_others) {  // nothing is handed back for nothing: nobody is kept from counting
+        EXPECT_EQ(one.attempts, killer || one.message.id == got[1].message.id ? 1U : 0U) << one.message.id;
+        continue;
+      }
       EXPECT_EQ(one.attempts, killer ? 1U : 0U) << one.message.id;
       EXPECT_EQ(one.cause == Cause::crash, killer) << one.message.id << ": " << word(one.cause);
     }
@@ -193,7 +205,7 @@ TEST_P(QueueConformance, AttemptsAddUpOverCrashesAndRetries) {
     const std::unique_ptr<Receiver> last = co_await opened(rig, "last");
     const std::vector<Delivery> got = co_await take(rig, *last, 1);
     EXPECT_EQ(got[0].attempts, 3U);
-    EXPECT_EQ(got[0].cause, Cause::crash);
+    EXPECT_EQ(got[0].cause, told(rig, Cause::crash));
     co_await close(rig, *last);
   });
 }
@@ -211,7 +223,7 @@ TEST_P(QueueConformance, ATagIsSettledAtMostOnce) {
     EXPECT_FALSE(late);
     expect_done(co_await receiver->requeue(got[1].tag, deadline));
     const std::vector<Delivery> again = co_await take(rig, *receiver, 1);
-    EXPECT_EQ(again[0].message.id, "b");
+    EXPECT_EQ(again[0].message.id, got[1].message.id);
     const Result<void> old = co_await receiver->ack(got[1].tag, deadline);
     EXPECT_FALSE(old) << "an old tag must not settle the new delivery";
     const std::vector<Tag> tags{again[0].tag, got[0].tag};
@@ -231,7 +243,8 @@ TEST_P(QueueConformance, ASilentReceiverLosesItsLeaseAndAnExtendedOneKeepsIt) {
     const std::optional<Duration> lease = rig.abilities().lease;
     const std::unique_ptr<Receiver> receiver = co_await opened(rig, "w0");
     co_await put(rig, std::vector<std::string>{"silent", "kept"});
-    const std::vector<Delivery> got = co_await take(rig, *receiver, 2);
+    std::vector<Delivery> got = co_await take(rig, *receiver, 2);
+    in_order(rig, got, {"silent", "kept"});
     co_await begin(rig, *receiver, got[0].tag);
     co_await begin(rig, *receiver, got[1].tag);
     const Deadline deadline = rig.clock().in(patience);
@@ -248,7 +261,7 @@ TEST_P(QueueConformance, ASilentReceiverLosesItsLeaseAndAnExtendedOneKeepsIt) {
     const std::unique_ptr<Receiver> next = co_await opened(rig, "w1");
     const std::vector<Delivery> lost = co_await take(rig, *next, 1);
     EXPECT_EQ(lost[0].message.id, "silent");
-    EXPECT_EQ(lost[0].cause, Cause::lost_lease);
+    EXPECT_EQ(lost[0].cause, told(rig, Cause::lost_lease));
     EXPECT_EQ(lost[0].attempts, 1U);
     const Deadline later = rig.clock().in(patience);
     const Result<void> late = co_await receiver->ack(got[0].tag, later);

@@ -24,6 +24,10 @@ TEST_P(QueueConformance, DeliversInTheOrderOfPublishingAndAtMostAsManyAsAsked) {
     const std::size_t rest = all.size() - got.size();
     const std::vector<Delivery> more = co_await take(rig, *receiver, rest);
     std::ranges::move(ids(more), std::back_inserter(got));
+    if (!rig.abilities().ordered) {
+      std::ranges::sort(got);
+      std::ranges::sort(all);
+    }
     EXPECT_EQ(got, all);
     co_await close(rig, *receiver);
   });
@@ -140,7 +144,9 @@ TEST_P(QueueConformance, AfterCancelNothingNewArrivesAndWhatIsHeldCanStillBeSett
     const std::unique_ptr<Receiver> next = co_await opened(rig, "w1");
     const std::vector<Delivery> rest = co_await take(rig, *next, 1);
     EXPECT_EQ(rest[0].message.id, "b");
-    EXPECT_EQ(rest[0].cause, Cause::none);
+    if (rig.abilities().tells_others) {
+      EXPECT_EQ(rest[0].cause, Cause::none);  // else it may have been on its way to the first one
+    }
     co_await close(rig, *next);
   });
 }
@@ -149,7 +155,8 @@ TEST_P(QueueConformance, CloseHandsBackWhatIsHeldAndMayBeCalledAgain) {
   run([](Rig& rig) -> Task<void> {
     co_await put(rig, std::vector<std::string>{"held", "running", "finished"});
     const std::unique_ptr<Receiver> receiver = co_await opened(rig, "w0");
-    const std::vector<Delivery> got = co_await take(rig, *receiver, 3);
+    std::vector<Delivery> got = co_await take(rig, *receiver, 3);
+    in_order(rig, got, {"held", "running", "finished"});
     co_await begin(rig, *receiver, got[1].tag);
     co_await begin(rig, *receiver, got[2].tag);
     receiver->finished(got[2].tag);
@@ -161,11 +168,12 @@ TEST_P(QueueConformance, CloseHandsBackWhatIsHeldAndMayBeCalledAgain) {
     const Result<void> late = co_await receiver->ack(got[0].tag, deadline);
     EXPECT_FALSE(late);
     const std::unique_ptr<Receiver> next = co_await opened(rig, "w1");
-    const std::vector<Delivery> again = co_await take(rig, *next, 3);
-    EXPECT_EQ(again[0].cause, Cause::requeued);
-    EXPECT_EQ(again[1].cause, Cause::requeued);
-    EXPECT_EQ(again[1].attempts, 0U);
-    EXPECT_EQ(again[2].cause, Cause::ack_unknown) << "its work is done: a duplicate must say so";
+    std::vector<Delivery> again = co_await take(rig, *next, 3);
+    in_order(rig, again, {"held", "running", "finished"});
+    EXPECT_EQ(again[0].cause, told(rig, Cause::requeued));
+    EXPECT_EQ(again[1].cause, told(rig, Cause::requeued));
+    EXPECT_EQ(again[1].attempts, rig.abilities().tells_others ? 0U : 1U);
+    EXPECT_EQ(again[2].cause, told(rig, Cause::ack_unknown)) << "its work is done: a duplicate must say so";
     EXPECT_EQ(again[2].attempts, 1U);
     co_await close(rig, *next);
   });
@@ -274,6 +282,10 @@ TEST_P(QueueConformance, ARefusedMessageDoesNotStopItsNeighboursAndSaysWhy) {
 
 TEST_P(QueueConformance, ASampleTellsUnknownFromZeroAndWhenItWasTrue) {
   run([](Rig& rig) -> Task<void> {
+    if (!rig.abilities().samples) {
+      EXPECT_EQ(rig.source(), nullptr);
+      co_return;
+    }
     const Time before = rig.clock().now();
     const model::Sample empty = co_await sample(rig);
     EXPECT_TRUE(empty.ready);

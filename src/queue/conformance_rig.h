@@ -27,11 +27,15 @@ using namespace std::chrono_literals;
 struct Abilities {
   bool dedupe = true;  // knows an id that is waiting or running
   bool priorities = true;
-  bool counts = true;                  // published_n, acked_n, delayed and dead are sampled
-  bool labels_unbegun = true;          // tells a held message of a dead Receiver from a running one
-  bool labels_finished = true;         // and one whose handler had succeeded
-  bool keeps_place = true;             // of a message that is handed back
-  bool pushes = false;                 // sends ahead of receive(), so that one Receiver may hold all there is
+  bool counts = true;           // published_n, acked_n, delayed and dead are sampled
+  bool labels_unbegun = true;   // tells a held message of a dead Receiver from a running one
+  bool labels_finished = true;  // and one whose handler had succeeded
+  bool keeps_place = true;      // of a message that is handed back
+  bool ordered = true;          // delivers in the order of publishing
+  bool tells_others = true;     // why a message comes again, to another Receiver; else it says "redelivered", and
+                                // each delivery that was not acknowledged counts as an attempt
+  bool samples = true;          // can be asked for its backlog; else source() is null
+  bool pushes = false;          // sends ahead of receive(), so that one Receiver may hold all there is
   std::optional<Duration> lease = {};  // of a Receiver that says nothing
 };
 
@@ -186,6 +190,17 @@ inline Task<void> expect_counts(Rig& rig, Counts want) {
   }
   const Counts seen = co_await counts(rig);
   EXPECT_EQ(seen, want);
+}
+
+// What another Receiver is told of a message that comes again for this reason.
+inline Cause told(Rig& rig, Cause cause) {
+  return rig.abilities().tells_others ? cause : Cause::redelivered;
+}
+// Where the broker gives no order, the tests' own: by id.
+inline void in_order(Rig& rig, std::vector<Delivery>& deliveries, std::vector<std::string> published) {
+  if (!rig.abilities().ordered) {
+    std::ranges::sort(deliveries, {}, [&](const Delivery& d) { return std::ranges::find(published, d.message.id); });
+  }
 }
 
 inline std::vector<std::string> ids(const std::vector<Delivery>& deliveries) {

@@ -23,6 +23,8 @@ std::string_view word(Cause cause) {
       return "permanent";
     case Cause::too_large:
       return "too large";
+    case Cause::redelivered:
+      return "redelivered";
     case Cause::resent:
       return "resent";
   }

@@ -20,6 +20,7 @@ struct Message {
   std::string type;
   std::uint8_t priority = 0;
   std::optional<WallTime> published_at;
+  std::string ordering_key = {};  // messages of one key keep their order, on a broker that has such keys
 };
 
 // Why a message came back or was given up. A second delivery always carries one.
@@ -33,6 +34,7 @@ enum class Cause {
   failed,       // the handler failed
   permanent,    // the handler said it can never succeed
   too_large,    // larger than the pool's maxBody
+  redelivered,  // it was delivered before, and its broker does not say what became of that
   resent,       // its publisher did not learn that it had arrived and sent it again: there may be two of it
 };
 [[nodiscard]] std::string_view word(Cause cause);

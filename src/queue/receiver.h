@@ -67,6 +67,9 @@ class Receiver {
   virtual aio::Task<Result<void>> requeue(Tag tag, aio::Deadline deadline) = 0;
   // To the dead letters with its cause, attempts and origin: published there first, then acknowledged.
   virtual aio::Task<Result<void>> dead_letter(Tag tag, Cause cause, std::string why, aio::Deadline deadline) = 0;
+  // How long a delivery is ours when nothing is said about it, once open() has succeeded; empty where the broker has no
+  // leases. Who handles deliveries extends each of them every third of it.
+  [[nodiscard]] virtual std::optional<Duration> lease() const { return std::nullopt; }
   // Keeps the lease of a held or running delivery where the broker has leases; elsewhere does nothing.
   virtual aio::Task<Result<void>> extend(Tag tag, aio::Deadline deadline) = 0;
 

@@ -41,7 +41,7 @@ void Board::answered(std::string_view target, std::string_view code) {
 
 void ticked(Board& board, PoolWatch& watch, const control::Snapshot& snapshot) {
   watch.ticked(snapshot);
-  board.answered("queue", snapshot.seen.queue.ready ? "ok" : "error");
+  board.answered("queue", snapshot.seen.queue.ready || snapshot.seen.queue.total ? "ok" : "error");
 }
 
 aio::Task<void> watch_stalls(aio::Clock& clock, Board& board) {

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <utility>
 
-#include "base/check.h"
 #include "queue/local/local_queue.h"
 #include "queue/rabbit/address.h"
 
@@ -49,7 +48,7 @@ void make_absolute(pool::Queue& queue, const std::string& folder) {
   }
 }
 
-std::string_view unsupported(const pool::Queue& queue) {
+std::string_view unscalable(const pool::Queue& queue) {
   return std::holds_alternative<pool::PubsubQueue>(queue) ? "pubsub" : "";
 }
 
@@ -70,14 +69,18 @@ aio::Task<std::vector<queue::Examined>> QueueClient::examine(std::optional<Durat
   co_return std::vector<queue::Examined>{};
 }
 
-Queues::Queues(aio::Loop& loop, aio::Clock& clock, Random& random, std::function<void(std::string_view)> warn)
-    : loop_(loop), clock_(clock), random_(random), warn_(std::move(warn)) {}
+Queues::Queues(aio::Loop& loop, aio::Clock& clock, Random& random, std::function<void(std::string_view)> warn,
+               Variable variable)
+    : loop_(loop), clock_(clock), random_(random), warn_(std::move(warn)), variable_(std::move(variable)) {}
 
 aio::Task<Result<std::unique_ptr<QueueClient>>> Queues::open(QueueSpec spec, QueueAccess access,
                                                              aio::Deadline deadline) {
-  check(unsupported(spec.queue).empty(), "a queue was opened without asking unsupported()");
   if (std::holds_alternative<pool::RabbitQueue>(spec.queue)) {
     Result<std::unique_ptr<QueueClient>> client = open_rabbit(spec, access);
+    co_return client;
+  }
+  if (std::holds_alternative<pool::PubsubQueue>(spec.queue)) {
+    Result<std::unique_ptr<QueueClient>> client = open_pubsub(spec, access);
     co_return client;
   }
   using queue::local::LocalQueue;

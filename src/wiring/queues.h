@@ -25,6 +25,9 @@ namespace sluice::queue::rabbit {
 class Broker;
 class Management;
 }  // namespace sluice::queue::rabbit
+namespace sluice::queue::pubsub {
+class Service;
+}  // namespace sluice::queue::pubsub
 
 namespace sluice::wiring {
 
@@ -75,8 +78,8 @@ class QueueClient {
   virtual aio::Task<std::vector<queue::Examined>> examine(std::optional<Duration> max_runtime, aio::Deadline deadline);
 };
 
-// Empty when this version speaks to it, else its word ("pubsub").
-[[nodiscard]] std::string_view unsupported(const pool::Queue& queue);
+// Empty when this version can read how much waits in it, else its word ("pubsub").
+[[nodiscard]] std::string_view unscalable(const pool::Queue& queue);
 // For people: the file, or "orders on amqp://rabbitmq:5672, virtual host /".
 [[nodiscard]] std::string text_of(const pool::Queue& queue);
 // `path` as seen from `folder`, absolute and without "." and "..".
@@ -92,10 +95,13 @@ void make_absolute(pool::Queue& queue, const std::string& folder);
 // The queues of one process. Pools on the same broker, virtual host and credentials share a connection per purpose.
 class Queues {
  public:
-  // All references outlive it and what it opens. `warn` gets what an operator should see, one line each.
-  Queues(aio::Loop& loop, aio::Clock& clock, Random& random, std::function<void(std::string_view)> warn);
+  using Variable = std::function<std::optional<std::string>(const std::string& name)>;
+  // All references outlive it and what it opens. `warn` gets what an operator should see, one line each; `variable`
+  // reads the environment.
+  Queues(aio::Loop& loop, aio::Clock& clock, Random& random, std::function<void(std::string_view)> warn,
+         Variable variable);
 
-  // Requires: !unsupported(). An Error names the queue and the way out. A local file is opened; a broker is not
+  // An Error names the queue and the way out. A local file is opened; a broker is not
   // connected to before it is needed, so one that is down is no error here.
   [[nodiscard]] aio::Task<Result<std::unique_ptr<QueueClient>>> open(QueueSpec spec, QueueAccess access,
                                                                      aio::Deadline deadline);
@@ -107,6 +113,7 @@ class Queues {
  private:
   friend class RabbitClient;
   [[nodiscard]] Result<std::unique_ptr<QueueClient>> open_rabbit(const QueueSpec& spec, const QueueAccess& access);
+  [[nodiscard]] Result<std::unique_ptr<QueueClient>> open_pubsub(const QueueSpec& spec, const QueueAccess& access);
   [[nodiscard]] std::shared_ptr<queue::rabbit::Broker> broker(const RabbitPlace& place, const std::string& purpose);
   // Null where the pool names no management API. Requires: its URL can be read.
   [[nodiscard]] std::shared_ptr<queue::rabbit::Management> management(const RabbitPlace& place);
@@ -115,6 +122,8 @@ class Queues {
   aio::Clock& clock_;
   Random& random_;
   std::function<void(std::string_view)> warn_;
+  Variable variable_;
+  std::map<std::string, std::shared_ptr<queue::pubsub::Service>> pubsubs_;  // by address and key file
   std::map<std::string, std::shared_ptr<queue::rabbit::Broker>> brokers_;
   std::map<std::string, std::shared_ptr<queue::rabbit::Management>> managements_;
 };

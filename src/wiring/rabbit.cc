@@ -308,6 +308,7 @@ std::shared_ptr<Management> Queues::management(const RabbitPlace& place) {
 aio::Task<void> Queues::close() {
   const aio::Deadline deadline = clock_.in(queue::rabbit::goodbye_max);
   managements_.clear();
+  pubsubs_.clear();
   for (const auto& [key, broker] : std::exchange(brokers_, {})) {
     co_await broker->close(deadline);
   }

@@ -46,8 +46,8 @@ Job::Job(JobContext& context, queue::Delivery delivery, Time received)
       kept_(std::make_shared<const queue::Delivery>(std::move(delivery))),
       delivery_(*kept_),
       over_event_(context.clock) {
-  if (context_.options.lease) {
-    lease_until_ = received + *context_.options.lease * 9 / 10;
+  if (context_.lease) {
+    lease_until_ = received + *context_.lease * 9 / 10;
   }
 }
 
@@ -101,10 +101,10 @@ void Job::over() {
 }
 
 aio::Task<void> Job::keep_lease() {
-  if (!context_.options.lease) {
+  if (!context_.lease) {
     co_return;
   }
-  const Duration lease = *context_.options.lease;
+  const Duration lease = *context_.lease;
   const Duration period = lease / 3;
   Duration wait = period;
   while (!over_) {
@@ -170,7 +170,7 @@ aio::Task<JobEnd> Job::run() {
 // A time limit and a lease need somebody who waits for them.
 bool Job::run_at_once(std::move_only_function<void()> ended) {
   const RuntimeOptions& options = context_.options;
-  if (options.max_runtime || options.lease || stop_ || context_.stopping || hopeless()) {
+  if (options.max_runtime || context_.lease || stop_ || context_.stopping || hopeless()) {
     return false;
   }
   const std::optional<Result<void>> begun = context_.receiver.begin_at_once(delivery_.tag);

@@ -34,8 +34,9 @@ struct JobContext {
   queue::Receiver& receiver;
   Handler& handler;
   const RuntimeOptions& options;
-  bool stopping = false;        // no handler starts any more
-  Time leave_by = Time::max();  // settling ends by then
+  std::optional<Duration> lease = {};  // of one delivery; none: the broker has none
+  bool stopping = false;               // no handler starts any more
+  Time leave_by = Time::max();         // settling ends by then
 };
 
 // How a delivery's stay here ended.

@@ -15,7 +15,7 @@ struct RuntimeOptions {
   std::size_t concurrency = 1;                // handlers at once; also what is taken ahead of them: nothing
   std::optional<Duration> idle_exit;          // leave after an empty queue for this long; none: never
   std::optional<Duration> max_runtime;        // of one handler run
-  std::optional<Duration> lease;              // of one delivery, where the broker has leases; renewed every third of it
+  std::optional<Duration> lease;              // of one delivery; none: as the receiver says. Renewed every third of it
   Duration grace = std::chrono::seconds{30};  // from the request to drain to the end; Kubernetes' own default
   std::uint32_t dead_letter_after = 5;        // attempts
   std::vector<Duration> retry_delays{std::chrono::seconds{1}, std::chrono::seconds{10}, std::chrono::seconds{60},

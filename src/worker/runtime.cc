@@ -177,6 +177,7 @@ aio::Task<bool> Runtime::open() {
     const Result<void> opened = co_await receiver_.open(deadline);
     if (opened) {
       phase_ = Phase::consuming;
+      context_.lease = options_.lease ? options_.lease : receiver_.lease();
       observer_.ready();
       receive_worked();
       co_return true;

@@ -21,7 +21,7 @@ void Runtime::accept(std::vector<queue::Delivery> batch) {
       report_.wait.add(*delivery.waited);
     }
     const auto job = std::make_shared<Job>(context_, std::move(delivery), now);
-    if (options_.lease) {
+    if (context_.lease) {
       all_->spawn(lease(job));
     }
     if (context_.stopping) {

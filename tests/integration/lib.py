@@ -36,6 +36,8 @@ library only:
 - `main()` runs the tests in order, or those whose name contains a word of the command line, prints a line each and at
   the end exactly `N passed, N failed`; exit 1 if one failed or there were none. With SLUICE_RESULTS=DIR the counts
   are also written there.
+- `needs(why)` has every test of the script skipped, counted and said aloud, where `why` is not empty: for what no
+  package of the system installs.
 - SLUICE_BIN names the binary (default build/dev/sluice), SLUICE_KEEP=1 keeps the folders of failed tests.
 """
 
@@ -75,6 +77,12 @@ def run_on(*kinds, only=None):
 
 
 _only = []
+_missing = []
+
+
+def needs(why):
+    """The whole script is skipped, for this reason, unless it is empty."""
+    _missing[:] = [why] if why else []
 
 
 def scaled(quick, full):
@@ -388,14 +396,14 @@ def _run_one(name, function, kind):
     return failure is None
 
 
-def report(suite, passed, failed):
+def report(suite, passed, failed, skipped=0):
     """The closing line, and the counts for tools/summary.py."""
     folder = os.environ.get("SLUICE_RESULTS")
     if folder:
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, f"{suite}.json"), "w", encoding="utf-8") as f:
-            json.dump({"suite": suite, "passed": passed, "failed": failed}, f)
-    print(f"{passed} passed, {failed} failed", flush=True)
+            json.dump({"suite": suite, "passed": passed, "failed": failed, "skipped": skipped}, f)
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
 
 
 def main():
@@ -407,6 +415,10 @@ def main():
         sys.exit(1)
     chosen = [(n, f, kind) for kind in _kinds for n, f in _tests
               if all(not some or any(w in n for w in some) for some in (words, _only))]
+    if chosen and _missing:
+        print(f"SKIPPED {len(chosen)} tests: {_missing[0]}")
+        report(suite, 0, 0, len(chosen))
+        sys.exit(0)
     if not chosen:
         print("no test has such a name" if words else "no test is registered")
     try:

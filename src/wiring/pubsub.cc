@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pool's subscription of Google Pub/Sub: where the service is, and as whom.
+#include <fmt/core.h>
+
+#include <utility>
+
+#include "aio/url.h"
+#include "gcp/credentials.h"
+#include "queue/pubsub/receiver.h"
+#include "queue/pubsub/resources.h"
+#include "wiring/queues.h"
+
+namespace sluice::wiring {
+
+using queue::pubsub::Resources;
+using queue::pubsub::Service;
+using queue::pubsub::ServiceOptions;
+
+namespace {
+
+constexpr const char* key_name = "key.json";  // of a Secret
+
+const pool::PubsubQueue& pubsub_of(const QueueSpec& spec) {
+  return std::get<pool::PubsubQueue>(spec.queue);
+}
+
+Resources resources_of(const QueueSpec& spec) {
+  const pool::PubsubQueue& queue = pubsub_of(spec);
+  const std::string dead = spec.dead_letter.queue.value_or(queue.subscription + ".dead");
+  return {.topic = queue.topic ? queue::pubsub::topic_name(queue.project, *queue.topic) : "",
+          .subscription = queue::pubsub::subscription_name(queue.project, queue.subscription),
+          .dead_letter_topic = queue::pubsub::topic_name(queue.project, dead),
+          .attempts = spec.dead_letter.after};
+}
+
+// The pool's own, else the emulator that every client of Pub/Sub looks for, else Google's.
+Result<aio::Url> place_of(const pool::PubsubQueue& queue, const std::optional<std::string>& emulator) {
+  const bool emulated = !queue.endpoint && emulator && !emulator->empty();
+  const std::string text = queue.endpoint ? *queue.endpoint
+                           : emulated     ? (emulator->contains("://") ? "" : "http://") + *emulator
+                                          : std::string(queue::pubsub::google);
+  Result<aio::Url> url = aio::parse_url(text);
+  const std::string_view where = emulated ? "PUBSUB_EMULATOR_HOST" : "spec.queue.pubsub.endpoint";
+  if (!url) {
+    return url.error().in(where);
+  }
+  if (url->target != "/") {
+    return Error{Code::invalid,
+                 fmt::format("{}: has a path; accepted: https://HOST[:PORT] or http://HOST:PORT", where)};
+  }
+  return url;
+}
+
+// Our own account is for Google alone, wherever a pool says that its queue is.
+bool googles(const aio::Url& url) {
+  return url.host.ends_with(".googleapis.com");
+}
+
+class PubsubClient final : public QueueClient {
+ public:
+  PubsubClient(std::shared_ptr<Service> service, Resources resources)
+      : service_(std::move(service)), resources_(std::move(resources)) {}
+
+  std::string broker() const override { return service_->base() + "\n"; }
+  std::unique_ptr<queue::Publisher> publisher() override {
+    return std::make_unique<queue::pubsub::PubsubPublisher>(service_, resources_.topic);
+  }
+  std::unique_ptr<queue::Receiver> receiver(std::string who) override {
+    return std::make_unique<queue::pubsub::PubsubReceiver>(
+        service_, queue::pubsub::ReceiverOptions{.subscription = resources_.subscription,
+                                                 .who = std::move(who),
+                                                 .dead_letter_topic = resources_.dead_letter_topic});
+  }
+  std::unique_ptr<queue::BacklogSource> source(SourceOptions) override;
+  aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline deadline) override {
+    if (resources_.topic.empty()) {
+      co_return Error{Code::invalid, "spec.queue.pubsub.topic: missing; accepted: the topic's short name"};
+    }
+    Result<std::vector<std::string>> made = co_await queue::pubsub::declare(service_, resources_, deadline);
+    co_return made;
+  }
+  aio::Task<std::vector<queue::Examined>> examine(std::optional<Duration> max_runtime,
+                                                  aio::Deadline deadline) override {
+    std::vector<queue::Examined> found = co_await queue::pubsub::examine(service_, resources_, max_runtime, deadline);
+    co_return found;
+  }
+
+ private:
+  std::shared_ptr<Service> service_;
+  Resources resources_;
+};
+
+// Says why, each time it is asked.
+class NoBacklog final : public queue::BacklogSource {
+ public:
+  explicit NoBacklog(std::string what) : what_(std::move(what)) {}
+  aio::Task<Result<model::Sample>> sample(aio::Deadline) override { co_return Error{Code::invalid, what_}; }
+
+ private:
+  std::string what_;
+};
+
+std::unique_ptr<queue::BacklogSource> PubsubClient::source(SourceOptions) {
+  return std::make_unique<NoBacklog>(resources_.subscription + ": this version does not read the backlog of Pub/Sub");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<QueueClient>> Queues::open_pubsub(const QueueSpec& spec, const QueueAccess& access) {
+  const pool::PubsubQueue& queue = pubsub_of(spec);
+  const Result<aio::Url> place = place_of(queue, variable_("PUBSUB_EMULATOR_HOST"));
+  if (!place) {
+    return place.error();
+  }
+  std::string file;
+  if (queue.credentials) {
+    if (access.secret_source) {
+      return Error{Code::denied, fmt::format("spec.queue.pubsub.credentials: the Secret {} is not mounted here",
+                                             queue.credentials->secret)};
+    }
+    file = FolderSecrets(access.secrets).place(queue.credentials->secret) + "/" + key_name;
+  }
+  const bool secure = place->scheme == aio::Url::Scheme::https;
+  if (secure && file.empty() && !googles(*place)) {
+    return Error{
+        Code::denied,
+        fmt::format("spec.queue.pubsub.endpoint: the machine's own account is not told to {}; accepted: a host "
+                    "below googleapis.com, or credentials of the pool's own",
+                    place->host)};
+  }
+  std::shared_ptr<Service>& service = pubsubs_[fmt::format("{}\n{}", place->base(), file)];
+  if (!service) {
+    std::shared_ptr<gcp::TokenSource> tokens;
+    if (secure) {
+      tokens = std::make_shared<gcp::Credentials>(
+          loop_, clock_, gcp::CredentialsOptions{.file = file, .variable = variable_, .seed = random_.next()});
+    }
+    service = std::make_shared<Service>(loop_, clock_, random_,
+                                        ServiceOptions{.base = place->base(), .tokens = std::move(tokens)});
+  }
+  return std::unique_ptr<QueueClient>(std::make_unique<PubsubClient>(service, resources_of(spec)));
+}
+
+}  // namespace sluice::wiring
