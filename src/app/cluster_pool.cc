@@ -69,7 +69,7 @@ Result<void> fits_a_cluster(const pool::Pool& pool) {
     add(known.error().what);
   }
   if (std::holds_alternative<pool::LocalQueue>(pool.spec.queue)) {
-    add("spec.queue.local: a file on one machine is no queue for a cluster; accepted: rabbitmq");
+    add("spec.queue.local: a file on one machine is no queue for a cluster; accepted: rabbitmq or pubsub");
   }
   if (const auto* rabbit = std::get_if<pool::RabbitQueue>(&pool.spec.queue); rabbit != nullptr && rabbit->tls) {
     const pool::Tls& tls = *rabbit->tls;
@@ -81,9 +81,6 @@ Result<void> fits_a_cluster(const pool::Pool& pool) {
                         name));
       }
     }
-  }
-  if (const std::string_view word = wiring::unscalable(pool.spec.queue); !word.empty()) {
-    add(fmt::format("spec.queue.{}: not in this version; accepted: rabbitmq", word));
   }
   return problems.empty() ? Result<void>{} : Result<void>(Error{Code::invalid, problems});
 }

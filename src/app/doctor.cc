@@ -41,8 +41,10 @@ constexpr std::array codes{
     DoctorCode{"D041", "queue", "The queue is not there.", "`sluice publish --declare`, or declare it yourself."},
     DoctorCode{"D042", "queue", "The user may not do what workers or `publish --declare` do.",
                "The fix is the `rabbitmqctl set_permissions`, or the `gcloud` command, that gives just that."},
-    DoctorCode{"D043", "queue", "The management API does not answer, or not to this user.",
-               "The fix names the tag or the plugin. Without it, what is in flight stays unknown."},
+    DoctorCode{
+        "D043", "queue", "The management API does not answer, or not to this user.",
+        "The fix names the tag or the plugin. Without it, what is in flight stays unknown. Of Pub/Sub it is Cloud "
+        "Monitoring, without which nothing is scaled."},
     DoctorCode{"D044", "queue", "The queue cannot be scaled, or only to one worker.",
                "Streams and exclusive queues: name another. Single active consumer: workers.max: 1. A Pub/Sub "
                "subscription must be one that is pulled, on the pool's topic."},

@@ -175,10 +175,6 @@ void check_pool(std::vector<Finding>& out, const PoolLook& look) {
     return;
   }
   const pool::PoolSpec& spec = *place.spec;
-  if (const std::string_view word = wiring::unscalable(spec.queue); !word.empty()) {
-    add(out, "pool", Health::failed, "D002", fmt::format("{}: this version cannot scale by {} yet", where, word),
-        "use queue: {rabbitmq: {..}} or {local: {path: FILE}}");
-  }
   if (const Result<void> known = control::decidable(spec); !known) {
     add(out, "pool", Health::failed, "D002", where + ": " + known.error().what,
         "use policy threshold, backlogPerWorker or hpa");

@@ -91,10 +91,6 @@ aio::Task<void> Looker::look_at_queue(PoolLook* out, aio::Deadline deadline) {
     out->errors.push_back(place_.why_no_spec);
     co_return;
   }
-  if (const std::string_view word = wiring::unscalable(place_.spec->queue); !word.empty()) {
-    out->errors.push_back(fmt::format("this version cannot read how much waits in {} yet", word));
-    co_return;
-  }
   if (!source_) {
     wiring::QueueAccess access{.create = false, .secrets = place_.secrets, .purpose = "sluice status"};
     Result<std::unique_ptr<wiring::QueueClient>> opened =

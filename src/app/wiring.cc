@@ -198,18 +198,9 @@ Flag queue_flag() {
               "SLUICE_QUEUE"};
 }
 
-bool scalable(Context& context, const pool::Queue& queue, const std::string& where) {
-  const std::string_view word = wiring::unscalable(queue);
-  if (!word.empty()) {
-    context.err.line(
-        fmt::format("{}.{}: this version cannot scale by {} yet; accepted: rabbitmq or local", where, word, word));
-  }
-  return word.empty();
-}
-
 bool supported(Context& context, const LoadedPool& loaded) {
   const pool::PoolSpec& spec = loaded.pool.spec;
-  bool all = scalable(context, spec.queue, loaded.file + ": $.spec.queue");
+  bool all = true;
   const Result<void> policy = control::decidable(spec);
   if (!policy) {
     context.err.line(fmt::format("{}: $.spec.policy: {}", loaded.file, policy.error().what));

@@ -5,9 +5,11 @@
 #include <utility>
 
 #include "aio/url.h"
+#include "gcp/cloud_monitoring.h"
 #include "gcp/credentials.h"
 #include "queue/pubsub/receiver.h"
 #include "queue/pubsub/resources.h"
+#include "queue/pubsub/source.h"
 #include "wiring/queues.h"
 
 namespace sluice::wiring {
@@ -19,6 +21,7 @@ using queue::pubsub::ServiceOptions;
 namespace {
 
 constexpr const char* key_name = "key.json";  // of a Secret
+constexpr const char* monitoring_variable = "SLUICE_MONITORING_ENDPOINT";
 
 const pool::PubsubQueue& pubsub_of(const QueueSpec& spec) {
   return std::get<pool::PubsubQueue>(spec.queue);
@@ -56,10 +59,27 @@ bool googles(const aio::Url& url) {
   return url.host.ends_with(".googleapis.com");
 }
 
+// What a scaler would read.
+queue::Examined backlog_found(const Result<model::Sample>& sample) {
+  using queue::Examined;
+  if (!sample) {
+    return {.topic = Examined::Topic::management,
+            .level = Examined::Level::warning,
+            .text = "Cloud Monitoring: " + sample.error().what,
+            .fix =
+                "only a scaler needs it: grant roles/monitoring.viewer on the project; a new subscription has no "
+                "number for some minutes"};
+  }
+  return {.topic = Examined::Topic::management,
+          .level = Examined::Level::ok,
+          .text = fmt::format("Cloud Monitoring counts {} that are not acknowledged", sample->total->n),
+          .fix = ""};
+}
+
 class PubsubClient final : public QueueClient {
  public:
-  PubsubClient(std::shared_ptr<Service> service, Resources resources)
-      : service_(std::move(service)), resources_(std::move(resources)) {}
+  PubsubClient(std::shared_ptr<Service> service, Result<std::shared_ptr<gcp::Metrics>> metrics, Resources resources)
+      : service_(std::move(service)), metrics_(std::move(metrics)), resources_(std::move(resources)) {}
 
   std::string broker() const override { return service_->base() + "\n"; }
   std::unique_ptr<queue::Publisher> publisher() override {
@@ -71,7 +91,7 @@ class PubsubClient final : public QueueClient {
                                                  .who = std::move(who),
                                                  .dead_letter_topic = resources_.dead_letter_topic});
   }
-  std::unique_ptr<queue::BacklogSource> source(SourceOptions) override;
+  std::unique_ptr<queue::BacklogSource> source(SourceOptions options) override;
   aio::Task<Result<std::vector<std::string>>> declare(aio::Deadline deadline) override {
     if (resources_.topic.empty()) {
       co_return Error{Code::invalid, "spec.queue.pubsub.topic: missing; accepted: the topic's short name"};
@@ -82,26 +102,41 @@ class PubsubClient final : public QueueClient {
   aio::Task<std::vector<queue::Examined>> examine(std::optional<Duration> max_runtime,
                                                   aio::Deadline deadline) override {
     std::vector<queue::Examined> found = co_await queue::pubsub::examine(service_, resources_, max_runtime, deadline);
+    if (metrics_) {
+      const std::unique_ptr<queue::BacklogSource> backlog = source({});
+      const Result<model::Sample> sample = co_await backlog->sample(deadline);
+      found.push_back(backlog_found(sample));
+    }
     co_return found;
   }
 
  private:
   std::shared_ptr<Service> service_;
+  Result<std::shared_ptr<gcp::Metrics>> metrics_;
   Resources resources_;
 };
 
 // Says why, each time it is asked.
 class NoBacklog final : public queue::BacklogSource {
  public:
-  explicit NoBacklog(std::string what) : what_(std::move(what)) {}
-  aio::Task<Result<model::Sample>> sample(aio::Deadline) override { co_return Error{Code::invalid, what_}; }
+  explicit NoBacklog(Error why) : why_(std::move(why)) {}
+  aio::Task<Result<model::Sample>> sample(aio::Deadline) override { co_return why_; }
 
  private:
-  std::string what_;
+  Error why_;
 };
 
 std::unique_ptr<queue::BacklogSource> PubsubClient::source(SourceOptions) {
-  return std::make_unique<NoBacklog>(resources_.subscription + ": this version does not read the backlog of Pub/Sub");
+  if (!metrics_) {
+    return std::make_unique<NoBacklog>(metrics_.error().in(resources_.subscription));
+  }
+  using queue::pubsub::short_name;
+  return std::make_unique<queue::pubsub::PubsubSource>(
+      service_->clock(), *metrics_,
+      queue::pubsub::SourceOptions{
+          .project = queue::pubsub::project_of(resources_.subscription),
+          .subscription = short_name(resources_.subscription),
+          .dead_letter_subscription = short_name(queue::pubsub::dead_letter_subscription(resources_))});
 }
 
 }  // namespace
@@ -130,15 +165,51 @@ Result<std::unique_ptr<QueueClient>> Queues::open_pubsub(const QueueSpec& spec, 
   }
   std::shared_ptr<Service>& service = pubsubs_[fmt::format("{}\n{}", place->base(), file)];
   if (!service) {
-    std::shared_ptr<gcp::TokenSource> tokens;
-    if (secure) {
-      tokens = std::make_shared<gcp::Credentials>(
-          loop_, clock_, gcp::CredentialsOptions{.file = file, .variable = variable_, .seed = random_.next()});
-    }
-    service = std::make_shared<Service>(loop_, clock_, random_,
-                                        ServiceOptions{.base = place->base(), .tokens = std::move(tokens)});
+    service = std::make_shared<Service>(
+        loop_, clock_, random_, ServiceOptions{.base = place->base(), .tokens = secure ? credentials(file) : nullptr});
   }
-  return std::unique_ptr<QueueClient>(std::make_unique<PubsubClient>(service, resources_of(spec)));
+  return std::unique_ptr<QueueClient>(
+      std::make_unique<PubsubClient>(service, monitoring(file, !secure), resources_of(spec)));
+}
+
+// Where the numbers are: Google's, or what stands in for it in a test, which no emulator of Pub/Sub brings along.
+Result<std::shared_ptr<gcp::Metrics>> Queues::monitoring(const std::string& file, bool emulated) {
+  const std::optional<std::string> named = variable_(monitoring_variable);
+  if (emulated && !named) {
+    return Error{Code::invalid, fmt::format("an emulator of Pub/Sub does not count what it holds; set {} to the "
+                                            "address of a Cloud Monitoring",
+                                            monitoring_variable)};
+  }
+  gcp::MonitoringApiOptions api;
+  api.endpoint = named.value_or(api.endpoint);
+  const Result<aio::Url> place = aio::parse_url(api.endpoint);
+  if (!place) {
+    return place.error().in(monitoring_variable);
+  }
+  std::shared_ptr<gcp::Metrics>& metrics = monitorings_[fmt::format("{}\n{}", api.endpoint, file)];
+  if (!metrics) {
+    std::shared_ptr<gcp::TokenSource> tokens = std::make_shared<gcp::NoToken>();
+    if (place->scheme == aio::Url::Scheme::https) {
+      tokens = credentials(file);
+    }
+    metrics = std::make_shared<gcp::CloudMonitoring>(
+        loop_, clock_, std::move(tokens),
+        gcp::CloudMonitoringOptions{.api = std::move(api),
+                                    .project = [](aio::Deadline) -> aio::Task<Result<std::string>> {
+                                      co_return Error{Code::invalid, "a pool names its project"};
+                                    },
+                                    .seed = random_.next()});
+  }
+  return metrics;
+}
+
+std::shared_ptr<gcp::TokenSource> Queues::credentials(const std::string& file) {
+  std::shared_ptr<gcp::TokenSource>& one = tokens_[file];
+  if (!one) {
+    one = std::make_shared<gcp::Credentials>(
+        loop_, clock_, gcp::CredentialsOptions{.file = file, .variable = variable_, .seed = random_.next()});
+  }
+  return one;
 }
 
 }  // namespace sluice::wiring

@@ -48,10 +48,6 @@ void make_absolute(pool::Queue& queue, const std::string& folder) {
   }
 }
 
-std::string_view unscalable(const pool::Queue& queue) {
-  return std::holds_alternative<pool::PubsubQueue>(queue) ? "pubsub" : "";
-}
-
 std::string text_of(const pool::Queue& queue) {
   if (const auto* local = std::get_if<pool::LocalQueue>(&queue)) {
     return local->path;

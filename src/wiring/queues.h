@@ -25,6 +25,10 @@ namespace sluice::queue::rabbit {
 class Broker;
 class Management;
 }  // namespace sluice::queue::rabbit
+namespace sluice::gcp {
+class Metrics;
+class TokenSource;
+}  // namespace sluice::gcp
 namespace sluice::queue::pubsub {
 class Service;
 }  // namespace sluice::queue::pubsub
@@ -78,8 +82,6 @@ class QueueClient {
   virtual aio::Task<std::vector<queue::Examined>> examine(std::optional<Duration> max_runtime, aio::Deadline deadline);
 };
 
-// Empty when this version can read how much waits in it, else its word ("pubsub").
-[[nodiscard]] std::string_view unscalable(const pool::Queue& queue);
 // For people: the file, or "orders on amqp://rabbitmq:5672, virtual host /".
 [[nodiscard]] std::string text_of(const pool::Queue& queue);
 // `path` as seen from `folder`, absolute and without "." and "..".
@@ -114,6 +116,9 @@ class Queues {
   friend class RabbitClient;
   [[nodiscard]] Result<std::unique_ptr<QueueClient>> open_rabbit(const QueueSpec& spec, const QueueAccess& access);
   [[nodiscard]] Result<std::unique_ptr<QueueClient>> open_pubsub(const QueueSpec& spec, const QueueAccess& access);
+  // As whom, by key file; an empty name: as the machine's own account.
+  [[nodiscard]] std::shared_ptr<gcp::TokenSource> credentials(const std::string& file);
+  [[nodiscard]] Result<std::shared_ptr<gcp::Metrics>> monitoring(const std::string& file, bool emulated);
   [[nodiscard]] std::shared_ptr<queue::rabbit::Broker> broker(const RabbitPlace& place, const std::string& purpose);
   // Null where the pool names no management API. Requires: its URL can be read.
   [[nodiscard]] std::shared_ptr<queue::rabbit::Management> management(const RabbitPlace& place);
@@ -123,7 +128,9 @@ class Queues {
   Random& random_;
   std::function<void(std::string_view)> warn_;
   Variable variable_;
-  std::map<std::string, std::shared_ptr<queue::pubsub::Service>> pubsubs_;  // by address and key file
+  std::map<std::string, std::shared_ptr<gcp::TokenSource>> tokens_;
+  std::map<std::string, std::shared_ptr<gcp::Metrics>> monitorings_;  // both by address and key file
+  std::map<std::string, std::shared_ptr<queue::pubsub::Service>> pubsubs_;
   std::map<std::string, std::shared_ptr<queue::rabbit::Broker>> brokers_;
   std::map<std::string, std::shared_ptr<queue::rabbit::Management>> managements_;
 };

@@ -309,6 +309,8 @@ aio::Task<void> Queues::close() {
   const aio::Deadline deadline = clock_.in(queue::rabbit::goodbye_max);
   managements_.clear();
   pubsubs_.clear();
+  monitorings_.clear();
+  tokens_.clear();
   for (const auto& [key, broker] : std::exchange(brokers_, {})) {
     co_await broker->close(deadline);
   }

@@ -54,7 +54,8 @@ def _(box):
     lag = box.pool("lagging", policy={"lag": {"max": "60s"}})
     cloud = box.pool("cloud", queue={"pubsub": {"project": "project-1", "subscription": "orders"}})
     idle = box.pool("idle", workers={"run": {"image": "registry.example/worker:1"}})
-    for file, says in [(lag, "threshold, backlogPerWorker"), (cloud, "rabbitmq or local"), (idle, "run.command")]:
+    for file, says in [(lag, "threshold, backlogPerWorker"), (cloud, "accepted: backlogPerWorker"),
+                       (idle, "run.command")]:
         done = box.sluice("scale", "-f", file, exit=2)
         contains(done.err, str(file.name))
         contains(done.err, says)

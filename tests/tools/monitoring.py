@@ -84,6 +84,12 @@ class Monitoring:
         with self._lock:
             self._counter = counter
 
+    def show(self, subscription, count, age_s=0):
+        """A sample of so long ago, which is shown now; none comes after it by itself."""
+        with self._lock:
+            self._points.setdefault(subscription, []).append(
+                {"end": time.time() - age_s, "shown": 0, "count": count, "age": 0})
+
     def sample(self):
         """Takes one now, beside those that come by themselves, and shows it at once."""
         self._take(time.time(), 0)
