@@ -28,6 +28,27 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{- define "sluice.adapter.name" -}}
+{{- include "sluice.fullname" . }}-adapter
+{{- end -}}
+
+{{- define "sluice.adapter.selector" -}}
+app.kubernetes.io/name: {{ include "sluice.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: adapter
+{{- end -}}
+
+{{- define "sluice.adapter.labels" -}}
+{{ include "sluice.adapter.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "sluice.adapter.account" -}}
+{{- default (include "sluice.adapter.name" .) .Values.adapter.serviceAccount.name -}}
+{{- end -}}
+
 {{- define "sluice.image" -}}
 {{- $image := .Values.image -}}
 {{- if $image.digest -}}
@@ -110,8 +131,15 @@ capabilities: {drop: [ALL]}
 
 {{- /* What a schema cannot say. */ -}}
 {{- define "sluice.check" -}}
-{{- if .Values.adapter.enabled -}}
-{{- fail "adapter.enabled: the external-metrics adapter is not part of this version; leave it false" -}}
+{{- $adapter := .Values.adapter -}}
+{{- if and $adapter.enabled (not $adapter.pools) (not $adapter.monitoring.enabled) -}}
+{{- fail "adapter: it has no numbers to serve; set pools or monitoring.enabled" -}}
+{{- end -}}
+{{- if and $adapter.certificate (not $adapter.caBundle) -}}
+{{- fail "adapter.caBundle: missing; with a certificate of your own it is the authority's PEM in base64" -}}
+{{- end -}}
+{{- if and $adapter.caBundle (not $adapter.certificate) -}}
+{{- fail "adapter.caBundle: goes with adapter.certificate; without one the adapter writes its own there" -}}
 {{- end -}}
 {{- if and (eq .Values.scope "cluster") .Values.namespaces -}}
 {{- fail "namespaces: with scope cluster every namespace is meant; leave it empty, or take scope namespace" -}}
