@@ -121,7 +121,6 @@ TEST_F(CredentialsTest, ServeTheOldTokenWhileNoNewOneComesAndRetryWithBackoff) {
 
 TEST_F(CredentialsTest, FollowAKeyThatIsReplacedUnderLoadWithoutAFailedRequest) {
   file_ = write("key.json", key_json(test_pem(), "k0"));
-  const std::string whole = key_json(test_pem(), "k1");
   give_tokens();
   run([&]() -> aio::Task<void> {
     const std::string first = co_await token();
@@ -192,8 +191,8 @@ TEST_F(CredentialsTest, AreLookedForWhereGooglesOwnProgramsLook) {
   const std::string folder = folder_.path();
   const std::string key = write("key.json", key_json(test_pem()));
   const std::string other = write("other.json", key_json(test_pem()));
-  const std::string home = write("home/.config/gcloud/application_default_credentials.json", user_json());
-  const std::string cloud = write("sdk/application_default_credentials.json", user_json());
+  write("home/.config/gcloud/application_default_credentials.json", user_json());
+  write("sdk/application_default_credentials.json", user_json());
   const std::vector<Case> cases{
       {key.c_str(), {{"GOOGLE_APPLICATION_CREDENTIALS", other}, {"HOME", folder + "/home"}}, "/key.json"},
       {"",
