@@ -103,8 +103,7 @@ Result<PeerName> verify_peer(const PeerChain& chain, const std::string& ca_pem, 
       ERR_clear_error();
       return Error{Code::denied, "the client's certificate cannot be read"};
     }
-    check(sk_X509_push(others.get(), link.get()) > 0, "OpenSSL is out of memory");
-    (void)link.release();
+    check(sk_X509_push(others.get(), link.release()) > 0, "OpenSSL is out of memory");
   }
   if (const std::optional<std::string> why = refusal(own.get(), others.get(), roots->get(), at)) {
     return Error{Code::denied, fmt::format("the client's certificate: {}", *why)};
