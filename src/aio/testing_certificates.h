@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace sluice::aio {
 
@@ -45,9 +46,12 @@ struct TestCertificate {
   }
 };
 
-// `names` as OpenSSL writes alternative names, "DNS:a,IP:127.0.0.1"; `from` and `to` in seconds from now.
+// `names` as OpenSSL writes alternative names, "DNS:a,IP:127.0.0.1"; `from` and `to` in seconds from now; `usage` of
+// the key as OpenSSL writes it, "clientAuth".
 inline TestCertificate test_certificate(const std::string& common, const TestCertificate* issuer,
-                                        const std::string& names, long from = -60, long to = 3600) {
+                                        const std::string& names, long from = -60, long to = 3600,
+                                        const std::string& usage = "",
+                                        const std::vector<std::string>& organizations = {}) {
   TestCertificate out;
   out.key = EVP_EC_gen("P-256");
   out.cert = X509_new();
@@ -56,8 +60,14 @@ inline TestCertificate test_certificate(const std::string& common, const TestCer
   X509_gmtime_adj(X509_getm_notBefore(out.cert), from);
   X509_gmtime_adj(X509_getm_notAfter(out.cert), to);
   X509_set_pubkey(out.cert, out.key);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(out.cert), "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>(common.c_str()), -1, -1, 0);
+  const auto say = [&](const char* field, const std::string& value) {
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(out.cert), field, MBSTRING_ASC,
+                               reinterpret_cast<const unsigned char*>(value.c_str()), -1, -1, 0);
+  };
+  for (const std::string& organization : organizations) {
+    say("O", organization);
+  }
+  say("CN", common);
   X509_set_issuer_name(out.cert, X509_get_subject_name(issuer == nullptr ? out.cert : issuer->cert));
   const auto add = [&](int kind, const std::string& value) {
     X509_EXTENSION* const extension = X509V3_EXT_conf_nid(nullptr, nullptr, kind, value.c_str());
@@ -67,6 +77,9 @@ inline TestCertificate test_certificate(const std::string& common, const TestCer
   add(NID_basic_constraints, issuer == nullptr ? "critical,CA:TRUE" : "CA:FALSE");
   if (!names.empty()) {
     add(NID_subject_alt_name, names);
+  }
+  if (!usage.empty()) {
+    add(NID_ext_key_usage, usage);
   }
   X509_sign(out.cert, issuer == nullptr ? out.key : issuer->key, EVP_sha256());
   return out;

@@ -25,6 +25,29 @@ using Session = std::unique_ptr<SSL, FreeSession>;
 // next data that we send and not earlier (RFC 8446, 4.6.3); only a peer that floods us with them gets here.
 constexpr std::size_t answers_max = 4096;
 
+void add_der(X509* certificate, std::vector<std::string>& out) {
+  unsigned char* bytes = nullptr;
+  const int size = i2d_X509(certificate, &bytes);
+  check(size > 0, "a certificate that was read can be written");
+  out.emplace_back(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size));
+  OPENSSL_free(bytes);
+}
+
+// What the client of an accepted session showed. OpenSSL keeps its own certificate apart from the others.
+PeerChain shown_by(SSL* session) {
+  PeerChain out;
+  X509* const own = SSL_get0_peer_certificate(session);
+  if (own == nullptr) {
+    return out;
+  }
+  add_der(own, out.der);
+  const STACK_OF(X509)* const others = SSL_get_peer_cert_chain(session);
+  for (int i = 0; others != nullptr && i < sk_X509_num(others); ++i) {
+    add_der(sk_X509_value(others, i), out.der);
+  }
+  return out;
+}
+
 // One read and one write at a time, and OpenSSL, which knows only one state for both:
 //
 //   read_some:  SSL_read  <-- bytes -- feed() <-- one reader of the stream below
@@ -277,6 +300,18 @@ Task<Result<std::unique_ptr<Stream>>> tls_accept(Clock& clock, std::unique_ptr<S
     co_return agreed.error();
   }
   co_return std::unique_ptr<Stream>(std::move(stream));
+}
+
+Task<Result<TlsAccepted>> tls_accept_peer(Clock& clock, std::unique_ptr<Stream> below, TlsContext context,
+                                          Deadline deadline) {
+  auto stream = std::make_unique<TlsStream>(clock, std::move(below), std::move(context));
+  SSL_set_accept_state(stream->ssl());
+  const Result<void> agreed = co_await stream->handshake(deadline);
+  if (!agreed) {
+    co_return agreed.error();
+  }
+  PeerChain peer = shown_by(stream->ssl());
+  co_return TlsAccepted{.stream = std::move(stream), .peer = std::move(peer)};
 }
 
 }  // namespace sluice::aio

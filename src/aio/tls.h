@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "aio/peer.h"
 #include "aio/stream.h"
 
 // OpenSSL's, which only tls.cc includes.
@@ -23,6 +24,9 @@ struct TlsServerOptions {
   std::string cert_pem;
   std::string key_pem;
   std::string client_ca_pem = {};  // clients must show a certificate signed by these; empty: none is asked for
+  // Asks for a certificate and takes any, or none: what it proves is judged later, by verify_peer().
+  // Not with client_ca_pem.
+  bool ask_client = false;
 };
 
 // What all connections of one client or server share. Cheap to copy.
@@ -47,5 +51,14 @@ class TlsContext {
                                                                 Deadline deadline);
 [[nodiscard]] Task<Result<std::unique_ptr<Stream>>> tls_accept(Clock& clock, std::unique_ptr<Stream> below,
                                                                TlsContext context, Deadline deadline);
+
+// An accepted connection and what its client showed.
+struct TlsAccepted {
+  std::unique_ptr<Stream> stream;
+  PeerChain peer;
+};
+// The same for a context that asks the client.
+[[nodiscard]] Task<Result<TlsAccepted>> tls_accept_peer(Clock& clock, std::unique_ptr<Stream> below, TlsContext context,
+                                                        Deadline deadline);
 
 }  // namespace sluice::aio
