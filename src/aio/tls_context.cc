@@ -10,22 +10,14 @@
 #include <array>
 #include <cstdlib>
 
+#include "aio/openssl.h"
 #include "aio/tls.h"
 #include "base/check.h"
 
 namespace sluice::aio {
 namespace {
 
-template <auto free>
-struct Free {
-  template <class T>
-  void operator()(T* object) const {
-    free(object);
-  }
-};
-using Bio = std::unique_ptr<BIO, Free<BIO_free_all>>;
-using Certificate = std::unique_ptr<X509, Free<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
+using Certificate = std::unique_ptr<X509, OpensslFree<X509_free>>;
 
 // Where Debian, Fedora, openSUSE, Alpine and the BSDs keep the bundle of trusted roots.
 constexpr std::array<const char*, 5> bundles = {
@@ -39,11 +31,6 @@ Error unusable(std::string_view part, std::string_view why) {
 
 Bio reader_of(const std::string& pem) {
   return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-}
-
-// An encrypted key would make OpenSSL ask for its password on the terminal.
-int no_password(char*, int, int, void*) {
-  return -1;
 }
 
 Result<void> trust(SSL_CTX* context, std::string_view part, const std::string& pem) {
@@ -91,7 +78,7 @@ Result<void> identify(SSL_CTX* context, const std::string& cert_pem, const std::
   }
   ERR_clear_error();
   const Bio bio = reader_of(key_pem);
-  const Key key{PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr)};
+  const PrivateKey key{PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr)};
   if (!key) {
     return unusable("private key", "cannot be used; accepted: PEM without a password, -----BEGIN PRIVATE KEY-----");
   }
@@ -102,7 +89,7 @@ Result<void> identify(SSL_CTX* context, const std::string& cert_pem, const std::
 }
 
 std::shared_ptr<SSL_CTX> make_context(const SSL_METHOD* method) {
-  std::shared_ptr<SSL_CTX> context(SSL_CTX_new(method), Free<SSL_CTX_free>{});
+  std::shared_ptr<SSL_CTX> context(SSL_CTX_new(method), OpensslFree<SSL_CTX_free>{});
   check(context != nullptr, "OpenSSL is out of memory");
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION);

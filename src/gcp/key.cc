@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "aio/base64.h"
+#include "aio/openssl.h"
 #include "aio/url.h"
 #include "model/json.h"
 #include "model/strict_json.h"
@@ -26,30 +27,18 @@ constexpr int bits_max = 8192;                        // larger ones take second
 constexpr std::chrono::seconds assertion_life{3600};  // the longest that Google takes
 constexpr std::chrono::seconds clock_slack{10};       // a clock that is ahead of Google's would be refused
 
-template <auto free>
-struct Free {
-  template <class T>
-  void operator()(T* object) const {
-    free(object);
-  }
-};
-using Bio = std::unique_ptr<BIO, Free<BIO_free_all>>;
-using PrivateKey = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
-using Digest = std::unique_ptr<EVP_MD_CTX, Free<EVP_MD_CTX_free>>;
+using aio::Bio;
+using aio::PrivateKey;
+using Digest = std::unique_ptr<EVP_MD_CTX, aio::OpensslFree<EVP_MD_CTX_free>>;
 
 Error invalid(std::string what) {
   return Error{Code::invalid, std::move(what)};
 }
 
-// An encrypted key would make OpenSSL ask for its password on the terminal.
-int no_password(char*, int, int, void*) {
-  return -1;
-}
-
 Result<PrivateKey> load(const Secret& pem) {
   const std::string_view text = pem.reveal();
   const Bio bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-  PrivateKey key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
+  PrivateKey key(PEM_read_bio_PrivateKey(bio.get(), nullptr, aio::no_password, nullptr));
   ERR_clear_error();  // OpenSSL's own words may quote the input
   if (key == nullptr) {
     return invalid("private_key: not a PEM key that can be read; accepted: -----BEGIN PRIVATE KEY-----, unencrypted");
