@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "control/hpa.h"
+#include "control/lag.h"
 #include "policy/backlog_per_worker.h"
 #include "policy/threshold.h"
 #include "policy/words.h"
@@ -79,6 +80,9 @@ Proposal propose(const pool::PoolSpec& spec, const Observation& seen, ControlSta
   }
   if (const auto* hpa = std::get_if<pool::HpaPolicy>(&spec.policy)) {
     return propose_hpa(spec, *hpa, seen, next.hpa);
+  }
+  if (const auto* lag = std::get_if<pool::LagPolicy>(&spec.policy)) {
+    return propose_lag(spec, *lag, seen, next.lag);
   }
   const auto& per_worker = std::get<pool::BacklogPerWorkerPolicy>(spec.policy);
   return policy::propose(
@@ -204,7 +208,8 @@ void clamp_surge(Draft& d) {
   std::int64_t surge = std::max(surge_least, d.seen.live());
   if (const auto* threshold = std::get_if<pool::ThresholdPolicy>(&d.spec.policy)) {
     surge = threshold->step;
-  } else if (std::holds_alternative<pool::HpaPolicy>(d.spec.policy)) {
+  } else if (std::holds_alternative<pool::HpaPolicy>(d.spec.policy) ||
+             std::holds_alternative<pool::LagPolicy>(d.spec.policy)) {
     surge = d.spec.workers.max;  // it has limits of its own, and its numbers are the point
   }
   surge = d.spec.workers.surge.value_or(surge);
@@ -250,6 +255,11 @@ void take_back(Draft& d) {
   d.wanted = d.useful - spare;
 }
 
+// Whose workers the scaler asks to leave, when they have nothing to do. Elsewhere they leave by themselves.
+bool asked_to_leave(const pool::PoolSpec& spec) {
+  return spec.workers.deployment || std::holds_alternative<pool::LagPolicy>(spec.policy);
+}
+
 // How many a Deployment needs. With threshold nobody is missed while nothing waits, but those that work.
 std::int64_t needed(const Draft& d) {
   std::int64_t out = d.proposal.enough;
@@ -260,16 +270,18 @@ std::int64_t needed(const Draft& d) {
 }
 
 // In a Deployment nobody leaves unasked: idle workers that were not needed for a while are asked to. Not beside some
-// without a place, which would go in their stead.
+// without a place, which would go in their stead. The policy lag says for any fleet how long nobody is spare.
 void let_go(Draft& d) {
   const std::int64_t spare = d.useful - d.seen.count(WorkerState::unknown) - needed(d);
-  if (!d.spec.workers.deployment || d.growth() > 0 || d.word == Word::blind || d.seen.unplaced() > 0 || spare <= 0) {
+  if (!asked_to_leave(d.spec) || d.growth() > 0 || d.word == Word::blind || d.seen.unplaced() > 0 || spare <= 0) {
     d.next.spare_since_ms.reset();
     return;
   }
   const std::int64_t since = d.next.spare_since_ms.value_or(d.seen.at_ms);
+  const bool kept = std::holds_alternative<pool::LagPolicy>(d.spec.policy);
+  const std::int64_t wait = kept ? 0 : to_ms(d.spec.workers.idle_exit.value_or(spare_default));
   d.next.spare_since_ms = since;
-  const std::int64_t left = since + to_ms(d.spec.workers.idle_exit.value_or(spare_default)) - d.seen.at_ms;
+  const std::int64_t left = since + wait - d.seen.at_ms;
   if (left > 0) {
     d.look_again_in(left);
     return;
@@ -307,18 +319,22 @@ Step finish(Draft& d) {
 }  // namespace
 
 Result<void> decidable(const pool::PoolSpec& spec) {
-  if (std::holds_alternative<pool::PubsubQueue>(spec.queue) &&
-      std::holds_alternative<pool::ThresholdPolicy>(spec.policy)) {
+  const bool threshold = std::holds_alternative<pool::ThresholdPolicy>(spec.policy);
+  const bool lag = std::holds_alternative<pool::LagPolicy>(spec.policy);
+  if (std::holds_alternative<pool::PubsubQueue>(spec.queue) && (threshold || lag)) {
+    return Error{
+        Code::invalid,
+        fmt::format("policy {} needs to know what waits, and Pub/Sub counts what is in work as well; accepted: "
+                    "backlogPerWorker, hpa",
+                    pool::policy_word(spec.policy))};
+  }
+  const auto* rabbit = std::get_if<pool::RabbitQueue>(&spec.queue);
+  if (lag && rabbit != nullptr && !rabbit->management) {
     return Error{Code::invalid,
-                 "policy threshold needs to know what waits, and Pub/Sub counts what is in work as well; accepted: "
-                 "backlogPerWorker, hpa"};
+                 "policy lag needs to know how many messages were published and done, which RabbitMQ tells by its "
+                 "management API alone; accepted: queue.rabbitmq.management, or policy threshold or backlogPerWorker"};
   }
-  if (!std::holds_alternative<pool::LagPolicy>(spec.policy)) {
-    return {};
-  }
-  return Error{Code::invalid,
-               fmt::format("policy {} is not in this version; accepted: threshold, backlogPerWorker, hpa",
-                           pool::policy_word(spec.policy))};
+  return {};
 }
 
 Step decide(const pool::PoolSpec& spec, const ControlState& state, const Observation& seen) {
@@ -378,7 +394,7 @@ void plan_fewer(const pool::PoolSpec& spec, std::size_t fewer, const model::Flee
   for (const model::Worker& worker : view.workers) {
     if (worker.state == WorkerState::requested || worker.state == WorkerState::unscheduled) {
       unplaced.push_back(&worker);
-    } else if (spec.workers.deployment && without_work(worker) && !worker.deaf) {
+    } else if (asked_to_leave(spec) && without_work(worker) && !worker.deaf) {
       idle.push_back(&worker);
     }
   }

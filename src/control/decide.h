@@ -5,8 +5,9 @@
 //
 // Order: what cannot be seen holds; `paused` observes only; the policy proposes; then the clamps in this order, each
 // adding its reason: unknown.floor, min, max, broken, capacity, surge, leader. Nothing here ever ends a running worker:
-// workers leave by themselves, or, in a Deployment, when they are asked to while they have no work; only those that
-// never got a place are taken back. A fleet in which nothing may be changed (FleetView::hold) holds.
+// workers leave by themselves, or, in a Deployment and with the policy lag, when they are asked to while they have no
+// work; only those that never got a place are taken back. A fleet in which nothing may be changed (FleetView::hold)
+// holds.
 #include <cstdint>
 #include <optional>
 
@@ -31,7 +32,8 @@ struct Step {
 [[nodiscard]] Result<void> decidable(const pool::PoolSpec& spec);
 
 // The slots for a decision: starts in the view's order of free slots, those below `min` first; takes back the youngest
-// workers without a place; asks idle workers to drain that stay (started below an earlier `min`) or are a Deployment's.
+// workers without a place; asks idle workers to drain that stay (started below an earlier `min`), are a Deployment's or
+// of a pool with the policy lag.
 [[nodiscard]] model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision,
                                const model::FleetView& view);
 
