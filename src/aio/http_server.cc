@@ -205,7 +205,7 @@ Task<void> Server::Impl::serve_requests(Connection& connection) {
     if (sent && !keep) {
       const Result<void> ended = co_await connection.stream->end_writing(deadline);
     }
-    if (!sent || !keep) {
+    if (!sent || !keep || leaving) {
       co_return;
     }
     connection.busy = false;
