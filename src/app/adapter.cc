@@ -220,6 +220,13 @@ aio::Task<int> adapter(Context& context, Args args) {
     context.err.line("sluice adapter: " + settings.error().what);
     co_return exit_usage;
   }
+  if (const std::optional<std::string> file = args.text("queues")) {
+    std::optional<LoadedQueues> queues = load_queues(context, *file, args);
+    if (!queues) {
+      co_return exit_usage;
+    }
+    settings->queues = std::move(*queues);
+  }
   Adapting adapting(context, std::move(*settings));
   co_return co_await adapting.run();
 }
