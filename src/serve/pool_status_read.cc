@@ -115,8 +115,11 @@ PoolStatus read_pool(Members in) {
   out.state = in.text("state");
   out.ready = in.count("ready");
   out.in_flight = in.count("in_flight");
+  out.total = in.count("total");
   out.delayed = in.count("delayed");
   out.dead = in.count("dead");
+  out.sample_age_ms = in.ms("sample_age_s");
+  out.stale_after_ms = in.ms("stale_after_s");
   out.oldest_age_ms = in.ms("oldest_age_s");
   out.oldest_kind = in.text("oldest_age_kind");
   out.published_n = in.whole("published_n");
