@@ -8,6 +8,7 @@
 
 #include "aio/url.h"
 #include "external/selector.h"
+#include "kube/splitter.h"
 
 namespace sluice::external {
 namespace {
@@ -17,8 +18,7 @@ using namespace std::chrono_literals;
 constexpr Duration ask_max = 5s;
 constexpr Duration again_each = 100ms;    // while the one that was asked stands by
 constexpr int rest_for_each_asking = 20;  // of what asking took: 10,000 pools are some megabytes
-constexpr std::size_t answer_max = 64U << 20U;
-constexpr std::size_t names_max = 10;  // in an error
+constexpr std::size_t names_max = 10;     // in an error
 constexpr std::size_t words_max = 200;
 constexpr Duration counts_for_least = 30s;  // as long as a controller's own readings at least
 
@@ -53,44 +53,76 @@ bool Pools::knows(std::string_view metric) const {
 aio::Task<void> Pools::run() {
   while (true) {
     const Time began = clock_.now();
-    const Result<serve::Answer> answer = co_await ask(clock_.in(ask_max));
+    Result<Map> answer = co_await ask(clock_.in(ask_max));
+    const Duration took = clock_.now() - began;
+    const Duration rest = answer ? std::max(options_.each, took * rest_for_each_asking) : options_.each;
     if (answer) {
-      take(*answer);
+      replace(std::move(*answer));
     } else {
       failed(answer.error());
     }
-    const Duration took = clock_.now() - began;
-    co_await clock_.sleep_for(std::max(options_.each, answer ? took * rest_for_each_asking : options_.each));
+    co_await clock_.sleep_for(rest);
   }
 }
 
-aio::Task<Result<serve::Answer>> Pools::ask(aio::Deadline deadline) {
+aio::Task<Result<Pools::Map>> Pools::ask(aio::Deadline deadline) {
   const Result<aio::Url> url = aio::parse_url(options_.url);
   if (!url) {
     co_return url.error();
   }
   const std::string prefix = url->target.substr(0, url->target.find_last_not_of('/') + 1);  // npos + 1 is 0
   while (true) {
-    if (!client_) {
-      client_ = std::make_unique<aio::http::Client>(
-          loop_, clock_, aio::http::ClientOptions{.body_max = answer_max, .dial = options_.dial});
-    }
+    // Each time anew: behind one name there may be several, and the next may be the one that acts.
+    aio::http::Client client(loop_, clock_, aio::http::ClientOptions{.dial = options_.dial});
     aio::http::Request request{.target = prefix + "/api/v1/status"};
-    const Result<aio::http::Response> response = co_await client_->send(url->base(), std::move(request), deadline);
-    if (response && response->status == 200) {
-      co_return serve::parse_answer(response->body);
+    const Result<std::unique_ptr<aio::http::Incoming>> incoming =
+        co_await client.open(url->base(), std::move(request), deadline);
+    if (!incoming) {
+      co_return incoming.error();
     }
-    client_.reset();  // behind one name there may be several, and the next may be the one that acts
-    if (!response) {
-      co_return response.error();
+    if ((*incoming)->status() == 200) {
+      Result<Map> answer = co_await read_answer(**incoming, deadline);
+      co_return answer;
     }
+    const Result<std::string> words = co_await (*incoming)->next(deadline);
     const Time again = clock_.now() + again_each;
-    if (response->status != 503 || again >= deadline.at) {
-      co_return Error{Code::retry,
-                      fmt::format("{} answers {}: {}", options_.url, response->status, cut(response->body))};
+    if ((*incoming)->status() != 503 || again >= deadline.at) {
+      co_return Error{Code::retry, fmt::format("{} answers {}: {}", options_.url, (*incoming)->status(),
+                                               words ? cut(*words) : words.error().what)};
     }
     co_await clock_.sleep_until(again);
   }
+}
+
+// Pool by pool as the bytes come: ten thousand of them are some megabytes of text, and many more of JSON values.
+aio::Task<Result<Pools::Map>> Pools::read_answer(aio::http::Incoming& incoming, aio::Deadline deadline) {
+  Map next;
+  const auto take_one = [&](std::string_view text) -> Result<void> {
+    const Result<serve::PoolStatus> status = serve::parse_pool_status(text);
+    if (status) {
+      add(next, *status);
+    }
+    return status ? Result<void>() : status.error();
+  };
+  kube::ListSplitter splitter(take_one, "pools");
+  while (true) {
+    const Result<std::string> some = co_await incoming.next(deadline);
+    if (!some || some->empty()) {
+      if (!some) {
+        co_return some.error();
+      }
+      break;
+    }
+    if (const Result<void> good = splitter.feed(*some); !good) {
+      co_return good.error().in(options_.url);
+    }
+  }
+  const Result<std::string> head = splitter.finish();
+  const Result<serve::Answer> answer = head ? serve::parse_answer(*head) : Result<serve::Answer>(head.error());
+  if (!answer) {
+    co_return answer.error().in(options_.url);
+  }
+  co_return next;
 }
 
 Pools::Pool Pools::read_pool(const serve::PoolStatus& status) const {
@@ -130,22 +162,30 @@ void Pools::keep_known(Pool& now, const Pool& before) const {
   now.counts_for = std::max(now.counts_for, before.counts_for);
 }
 
-void Pools::take(const serve::Answer& answer) {
-  told_ = true;
-  why_.reset();
-  std::map<std::string, Pool, std::less<>> next;
-  for (const serve::PoolStatus& status : answer.pools) {
-    Pool& pool = next[status.pool] = read_pool(status);
-    if (const auto before = pools_.find(status.pool); before != pools_.end()) {
-      keep_known(pool, before->second);
-    }
+void Pools::add(Map& next, const serve::PoolStatus& status) const {
+  Pool& pool = next[status.pool] = read_pool(status);
+  if (const auto before = pools_.find(status.pool); before != pools_.end()) {
+    keep_known(pool, before->second);
   }
+}
+
+void Pools::replace(Map next) {
   for (auto& [id, before] : pools_) {
     if (!next.contains(id) && clock_.now() - before.told <= before.counts_for) {
       next.emplace(id, std::move(before));
     }
   }
   pools_ = std::move(next);
+  told_ = true;
+  why_.reset();
+}
+
+void Pools::take(const serve::Answer& answer) {
+  Map next;
+  for (const serve::PoolStatus& status : answer.pools) {
+    add(next, status);
+  }
+  replace(std::move(next));
 }
 
 aio::Task<Result<std::vector<Item>>> Pools::read(Question question, aio::Deadline /*deadline*/) {

@@ -56,17 +56,22 @@ class Pools final : public Source {
   using Member = std::optional<Known> Pool::*;
 
   [[nodiscard]] static Member member(std::string_view metric);
+  using Map = std::map<std::string, Pool, std::less<>>;
+
   [[nodiscard]] Pool read_pool(const serve::PoolStatus& status) const;
+  // What is known, with one pool as it is told now.
+  void add(Map& next, const serve::PoolStatus& status) const;
+  void replace(Map next);
   void keep_known(Pool& now, const Pool& before) const;
   [[nodiscard]] Result<Item> item(const Question& question, const std::string& id, const Pool& pool) const;
   [[nodiscard]] Error none_selected(const Question& question) const;
-  [[nodiscard]] aio::Task<Result<serve::Answer>> ask(aio::Deadline deadline);
+  [[nodiscard]] aio::Task<Result<Map>> ask(aio::Deadline deadline);
+  [[nodiscard]] aio::Task<Result<Map>> read_answer(aio::http::Incoming& incoming, aio::Deadline deadline);
 
   aio::Loop& loop_;
   aio::Clock& clock_;
   const PoolsOptions options_;
-  std::unique_ptr<aio::http::Client> client_;
-  std::map<std::string, Pool, std::less<>> pools_;  // by "namespace/name"
+  Map pools_;  // by "namespace/name"
   bool told_ = false;
   std::optional<Error> why_;  // the controller cannot be asked
 };

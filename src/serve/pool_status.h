@@ -67,5 +67,7 @@ struct Answer {
 // Outside bytes: Code::invalid with the path of what cannot be used. Keys that it does not know are let pass, since
 // the other side may be of a later version.
 [[nodiscard]] Result<Answer> parse_answer(std::string_view text);
+// One pool of it.
+[[nodiscard]] Result<PoolStatus> parse_pool_status(std::string_view text);
 
 }  // namespace sluice::serve

@@ -146,14 +146,30 @@ PoolStatus read_pool(Members in) {
   return out;
 }
 
-}  // namespace
-
-Result<Answer> parse_answer(std::string_view text) {
+// Of what is no JSON: null.
+json::value object_of(std::string_view text) {
   json::error_code failed;
   json::parse_options options;
   options.max_depth = depth_max;
-  const json::value value = text.size() > answer_max ? json::value() : json::parse(text, failed, {}, options);
-  if (failed || !value.is_object()) {
+  json::value out = text.size() > answer_max ? json::value() : json::parse(text, failed, {}, options);
+  return failed ? json::value() : out;
+}
+
+}  // namespace
+
+Result<PoolStatus> parse_pool_status(std::string_view text) {
+  const json::value value = object_of(text);
+  if (!value.is_object()) {
+    return Error{Code::invalid, "$: not a JSON object"};
+  }
+  std::optional<Error> error;
+  PoolStatus out = read_pool(Members(value.get_object(), "$", error));
+  return error ? Result<PoolStatus>(*error) : out;
+}
+
+Result<Answer> parse_answer(std::string_view text) {
+  const json::value value = object_of(text);
+  if (!value.is_object()) {
     return Error{Code::invalid, "$: not a JSON object"};
   }
   std::optional<Error> error;
