@@ -126,7 +126,8 @@ def _(box):
         contains(rig.metric("sluice-backlog", pool="none")[1], "sluice-backlog of pool default/none is not known: ")
         box.sluice("publish", "-f", pool, "--count", "4", exit=0)
         wait_until(lambda: rig.metric("sluice-ready", pool="mails") == (200, ["9"]), what="it to follow", timeout=60)
-        bad = box.write("bad.yaml", "apiVersion: sluice.dev/v1alpha1\nkind: QueueList\nqueues:\n- name: A\n  qeue: {}\n")
+        bad = box.write("bad.yaml", "apiVersion: sluice.dev/v1alpha1\nkind: QueueList\n"
+                        "queues:\n- name: A\n  qeue: {}\n")
         said = box.sluice("adapter", "--kubeconfig", box.path("adapter.kubeconfig"), "--queues", bad, exit=2).err
         contains(said, f"{bad}:4:9: $.queues[0].name: ")
         contains(said, f"{bad}:5:3: $.queues[0].qeue: ")
@@ -218,7 +219,7 @@ def _(box):
     with cluster(box) as (api, made):
         config = api.kubeconfig(box.path("kubeconfig"))
         for flags, part in (
-                ([], "accepted: at least one of --controller URL (pools), --monitoring"),
+                ([], "accepted: at least one of --controller URL (pools), --queues FILE"),
                 (["--monitoring-project", "p"], "accepted beside --monitoring"),
                 (["--monitoring", "--monitoring-endpoint", "ftp://x"], "accepted: http://HOST:PORT or https://HOST"),
                 (["--monitoring", "--cert-file", made.server.cert], "accepted: both, or none"),
