@@ -187,7 +187,7 @@ TEST_F(Keeper, SaysWhichRightOrObjectIsMissing) {
   for (const Case& each : cases) {
     TrustWorld world;
     world.refuse = [&](const std::string& method, const std::string& path) {
-      return method + " " + path == each.request ? each.status : 0;
+      return fmt::format("{} {}", method, path) == each.request ? each.status : 0;
     };
     world.clock.run([](TrustWorld& in, const Case& want) -> aio::Task<void> {
       const auto a = in.replica();
