@@ -18,6 +18,7 @@ struct MonitoringSettings {
   std::string endpoint;     // empty: Google's
   std::string credentials;  // a key file; empty: the machine's own account
   Duration stale_after = std::chrono::minutes{5};
+  Duration every = std::chrono::seconds{60};
 };
 
 struct AdapterSettings {

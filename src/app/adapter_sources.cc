@@ -23,7 +23,8 @@ aio::Task<Result<std::string>> project_of(std::shared_ptr<gcp::Credentials> cred
 }
 
 std::shared_ptr<gcp::Metrics> cloud_monitoring(Context& context, const MonitoringSettings& settings) {
-  gcp::CloudMonitoringOptions options{.stale_after = settings.stale_after, .seed = context.random.next()};
+  gcp::CloudMonitoringOptions options{
+      .each = settings.every, .stale_after = settings.stale_after, .seed = context.random.next()};
   if (!settings.endpoint.empty()) {
     options.api.endpoint = settings.endpoint;
   }

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two timelines of hpa_story.py as one picture: SVG, without a library and without a font of its own."""
+
+WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 860, 190, 64, 62, 58, 62
+BACKLOG, PODS, INK, LINE = "#c2570c", "#0f62a8", "#1f2933", "#d5dbe1"
+
+
+def ticks(most, count=4):
+    """Round numbers from 0 to at least `most`."""
+    size = 1
+    while size * count < most:
+        size = next(step * 10 ** power for power in range(12) for step in (1, 2, 5) if step * 10 ** power > size)
+    return [size * n for n in range(count + 1)]
+
+
+def text(x, y, words, anchor="middle", colour=INK, size=12, weight="normal"):
+    return (f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-size="{size}" '
+            f'font-weight="{weight}">{words}</text>')
+
+
+def path(points, colour, fill=False):
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    if fill:
+        base = f"{points[-1][0]:.1f},{fill:.1f} {points[0][0]:.1f},{fill:.1f}"
+        return (f'<polygon points="{line} {base}" fill="{colour}" fill-opacity="0.13"/>'
+                f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+    return f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.2"/>'
+
+
+def steps(points):
+    out = points[:1]
+    for x, y in points[1:]:
+        out += [(x, out[-1][1]), (x, y)]
+    return out
+
+
+def panel(line, title, top, end, backlogs, pods):
+    right, bottom = WIDTH - RIGHT, top + PANEL
+
+    def across(s):
+        return LEFT + (right - LEFT) * s / end
+
+    def up(value, most):
+        return bottom - PANEL * value / most
+
+    out = [text(LEFT, top - 12, title, "start", size=15, weight="600")]
+    for backlog, count in zip(backlogs, pods):
+        y = up(backlog, backlogs[-1])
+        out.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="{LINE}"/>')
+        out += [text(LEFT - 8, y + 4, backlog, "end", BACKLOG), text(right + 8, y + 4, count, "start", PODS)]
+    out.append(path([(across(row[0]), up(row[1], backlogs[-1])) for row in line.rows], BACKLOG, fill=bottom))
+    out.append(path(steps([(across(row[0]), up(row[3], pods[-1])) for row in line.rows]), PODS))
+    for s in [one for one in ticks(end, 6) if one <= end]:
+        out.append(text(across(s), bottom + 18, f"{s} s"))
+    out += [text(18, (top + bottom) / 2, "messages that wait", colour=BACKLOG).replace(
+                "<text", f'<text transform="rotate(-90 18 {(top + bottom) / 2:.0f})"', 1),
+            text(WIDTH - 14, (top + bottom) / 2, "pods that are ready", colour=PODS).replace(
+                "<text", f'<text transform="rotate(90 {WIDTH - 14} {(top + bottom) / 2:.0f})"', 1)]
+    return "".join(out)
+
+
+def picture(lines, messages):
+    """The SVG of what hpa_story.play() returned."""
+    end = max(line.rows[-1][0] for line in lines)
+    backlogs = ticks(max(row[1] for line in lines for row in line.rows))
+    pods = ticks(max(row[3] for line in lines for row in line.rows))
+    used = [int(row[4].split()[0]) for row in lines[1].rows if row[4]]
+    titles = [f"HPA on the backlog, {100} messages a pod",
+              f"HPA on CPU, target 70 %: it read {min(used)} to {max(used)} %"]
+    height = TOP + 2 * PANEL + GAP + 46
+    body = "".join(panel(line, title, TOP + number * (PANEL + GAP), end, backlogs, pods)
+                   for number, (line, title) in enumerate(zip(lines, titles)))
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+            f'font-family="system-ui, sans-serif" role="img" '
+            f'aria-label="Backlog and pods over time under an HPA on backlog and one on CPU">'
+            f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>'
+            + text(WIDTH / 2, 26, f"The same workers, the same {messages} messages", size=17, weight="600")
+            + body + "</svg>\n")
