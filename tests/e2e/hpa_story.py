@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Deployment of workers on a Pub/Sub subscription under the stock HPA: once on its backlog, by `sluice adapter` and the
-manifest that users of the Stackdriver adapter have, and once on its processor, side by side.
+"""A Deployment of workers on a Pub/Sub subscription under the stock HPA: once on its backlog, by `sluice adapter` and
+the manifest that users of the Stackdriver adapter have, and once on its processor, side by side.
 
 The emulator of Pub/Sub counts nothing and has no Cloud Monitoring: PubsubCounter counts what passes before it, and
 Monitoring shows those counts as Google does, sampled and late.
@@ -101,7 +101,8 @@ def deployment(name, image, pubsub, subscription, work, topic):
                           "--idle-exit", "never"],
                  "env": [{"name": "PUBSUB_EMULATOR_HOST", "value": pubsub}],
                  "resources": {"requests": {"cpu": PROCESSOR, "memory": "32Mi"}}}
-    spec = {"containers": [container], "terminationGracePeriodSeconds": 30, "nodeSelector": {"sluice.test/pool": "real"}}
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 30,
+            "nodeSelector": {"sluice.test/pool": "real"}}
     return {"metadata": {"name": name}, "spec": {
         "replicas": 1, "selector": {"matchLabels": {"app": name}},
         "template": {"metadata": {"labels": {"app": name}}, "spec": spec}}}
@@ -146,7 +147,8 @@ class Timeline:
         out, last = [], None
         for at, backlog, replicas, ready, read in self.rows:
             if replicas != last:
-                out.append(f"{at:6.0f} s  backlog {backlog:5}  replicas {replicas:3}  ready {ready:3}  the HPA read {read}")
+                out.append(f"{at:6.0f} s  backlog {backlog:5}  replicas {replicas:3}  ready {ready:3}  "
+                           f"the HPA read {read}")
             last = replicas
         return out
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real HPA of the cluster's kube-controller-manager and `sluice decide` set the same sizes: ten sequences of
-backlogs, each under another HPA, side by side. Its metrics are those of a `sluice adapter`; what the HPA was given by it
-is recorded and replayed (hpa_replay.py)."""
+backlogs, each under another HPA, side by side. Its metrics are those of a `sluice adapter`; what the HPA was given by
+it is recorded and replayed (hpa_replay.py)."""
 
 import os
 import pathlib
