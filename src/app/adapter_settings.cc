@@ -107,10 +107,10 @@ Result<void> read_controllers(const Args& args, AdapterSettings& out) {
       return good;
     }
   }
-  if (out.controllers.empty() && !out.monitoring && out.forward_to.empty()) {
+  if (out.controllers.empty() && !out.monitoring && out.forward_to.empty() && !args.has("queues")) {
     return Error{Code::invalid,
-                 "nothing to serve; accepted: at least one of --controller URL (pools), --monitoring (Cloud "
-                 "Monitoring), --forward-to URL"};
+                 "nothing to serve; accepted: at least one of --controller URL (pools), --queues FILE, --monitoring "
+                 "(Cloud Monitoring), --forward-to URL"};
   }
   return {};
 }
@@ -145,6 +145,11 @@ std::vector<Flag> adapter_flags() {
        .value = "URL",
        .help = "serve the pools of this controller or scaler, such as http://sluice.sluice.svc:7171",
        .many = true},
+      {.name = "queues",
+       .kind = Kind::file,
+       .value = "FILE",
+       .help = "serve these queues, which have no pool: a QueueList"},
+      secrets_flag(),
       {.name = "monitoring", .help = "serve the metrics of Cloud Monitoring, NAME|OF|ONE for NAME/OF/ONE"},
       {.name = "monitoring-project",
        .kind = Kind::text,

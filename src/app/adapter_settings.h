@@ -8,6 +8,7 @@
 #include "app/cli.h"
 #include "app/context.h"
 #include "app/controller_settings.h"
+#include "app/wiring.h"
 #include "kube/access.h"
 
 namespace sluice::app {
@@ -25,6 +26,7 @@ struct AdapterSettings {
   std::string service_space, service;  // whose name the certificate carries
   std::string cert_file, key_file;     // empty: one is made
   std::vector<std::string> controllers;
+  LoadedQueues queues;
   std::optional<MonitoringSettings> monitoring;
   std::string forward_to;  // empty: nowhere
   std::string forward_ca;  // PEM; empty: the system's bundle
