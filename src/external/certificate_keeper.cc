@@ -88,13 +88,13 @@ aio::Task<Result<void>> CertificateKeeper::look(aio::Deadline deadline) {
 aio::Task<Result<void>> CertificateKeeper::turn(aio::Deadline deadline) {
   const std::string name = api_service_name();
   const Result<kube::ApiService> service = co_await kube::get_api_service(api_, name, deadline);
-  const Result<Authorities> authorities = co_await agree(deadline);
-  if (!authorities) {
-    co_return authorities.error();
+  const Result<Agreed> agreed = co_await agree(deadline);
+  if (!agreed) {
+    co_return agreed.error();
   }
   Result<std::string> bundle = Error{};
   if (service) {
-    bundle = co_await publish(*service, *authorities, deadline);
+    bundle = co_await publish(*service, agreed->authorities, deadline);
   } else {
     bundle = lacking(service.error(), fmt::format("APIService {}", name), "get it");
   }
@@ -102,16 +102,18 @@ aio::Task<Result<void>> CertificateKeeper::turn(aio::Deadline deadline) {
     co_return bundle.error();
   }
   const std::optional<std::string> known = bundle ? std::optional(*bundle) : std::nullopt;
-  const Result<void> served = serve(signer(*authorities, known));
+  const Result<void> served = serve(signer(agreed->authorities, known));
   if (!served) {
     co_return served.error();
   }
-  co_return bundle ? Result<void>() : bundle.error();
+  if (!bundle) {
+    co_return bundle.error();
+  }
+  co_return agreed->trouble ? Result<void>(*agreed->trouble) : Result<void>();
 }
 
-aio::Task<Result<Authorities>> CertificateKeeper::agree(aio::Deadline deadline) {
-  const std::string path = fmt::format("/api/v1/namespaces/{}/secrets/{}", options_.service.space, options_.secret);
-  kube::Call get{.path = path};
+aio::Task<Result<CertificateKeeper::Agreed>> CertificateKeeper::agree(aio::Deadline deadline) {
+  kube::Call get{.path = secret_path()};
   const Result<std::string> secret = co_await api_.ask(std::move(get), deadline);
   if (!secret && secret.error().code == Code::gone) {
     co_return Error{Code::gone, fmt::format("{}: it is not there; the chart makes it empty, and the adapter fills it",
@@ -125,25 +127,38 @@ aio::Task<Result<Authorities>> CertificateKeeper::agree(aio::Deadline deadline) 
     co_return data.error().in(secret_words());
   }
   const WallTime at = clock_.wall();
-  Authorities out = read_authorities(*data, at);
-  if (!needs_another(out, at)) {
+  Agreed out{.authorities = read_authorities(*data, at)};
+  if (!needs_another(out.authorities, at)) {
     co_return out;
   }
+  Result<Authorities> renewed = co_await renew(*secret, out.authorities, deadline);
+  if (renewed) {
+    out.authorities = std::move(*renewed);
+  } else if (out.authorities.empty() || renewed.error().code == Code::conflict) {
+    co_return renewed.error();
+  } else {
+    out.trouble = renewed.error();  // there are years left: serving goes on
+  }
+  co_return out;
+}
+
+aio::Task<Result<Authorities>> CertificateKeeper::renew(std::string secret, Authorities now, aio::Deadline deadline) {
+  const WallTime at = clock_.wall();
   const Result<KeyedCertificate> fresh = make_authority(options_.service, at);
   if (!fresh) {
     co_return fresh.error();
   }
-  Result<std::string> body = with_authority(*secret, *fresh, out);
+  Result<std::string> body = with_authority(secret, *fresh, now);
   if (!body) {
     co_return body.error().in(secret_words());
   }
-  kube::Call put{.method = "PUT", .path = path, .body = std::move(*body)};
+  kube::Call put{.method = "PUT", .path = secret_path(), .body = std::move(*body)};
   const Result<std::string> written = co_await api_.ask(std::move(put), deadline);
   if (!written) {
     co_return lacking(written.error(), secret_words(), "update it");
   }
   const Result<kube::SecretData> agreed = kube::read_secret(*written);
-  out = agreed ? read_authorities(*agreed, at) : Authorities();
+  Authorities out = agreed ? read_authorities(*agreed, at) : Authorities();
   if (out.empty()) {
     co_return Error{Code::retry, fmt::format("{}: what was written there did not come back", secret_words())};
   }
@@ -206,6 +221,10 @@ Result<void> CertificateKeeper::serve(const Authority& by) {
   serving_ = *validity;
   on_certificate_(*made);
   return {};
+}
+
+std::string CertificateKeeper::secret_path() const {
+  return fmt::format("/api/v1/namespaces/{}/secrets/{}", options_.service.space, options_.secret);
 }
 
 std::string CertificateKeeper::secret_words() const {

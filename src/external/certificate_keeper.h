@@ -45,14 +45,22 @@ class CertificateKeeper {
 
  private:
   [[nodiscard]] aio::Task<Result<void>> turn(aio::Deadline deadline);
-  // The authorities of the Secret, after another one was put there if that is due.
-  [[nodiscard]] aio::Task<Result<Authorities>> agree(aio::Deadline deadline);
+  // At least one authority; `trouble` is why there is not the next one yet, which is due.
+  struct Agreed {
+    Authorities authorities;
+    std::optional<Error> trouble = {};
+  };
+  // Those of the Secret, after another one was put there if that is due.
+  [[nodiscard]] aio::Task<Result<Agreed>> agree(aio::Deadline deadline);
+  // With another one in front of `now`, as the API server then has it.
+  [[nodiscard]] aio::Task<Result<Authorities>> renew(std::string secret, Authorities now, aio::Deadline deadline);
   // The caBundle, after it was made to hold all of them.
   [[nodiscard]] aio::Task<Result<std::string>> publish(kube::ApiService service, const Authorities& authorities,
                                                        aio::Deadline deadline);
   // By whom to sign, of at least one. `bundle` is empty when it is not known.
   [[nodiscard]] const Authority& signer(const Authorities& authorities, const std::optional<std::string>& bundle);
   [[nodiscard]] Result<void> serve(const Authority& by);
+  [[nodiscard]] std::string secret_path() const;
   [[nodiscard]] std::string secret_words() const;
 
   kube::Api& api_;

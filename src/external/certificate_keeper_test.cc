@@ -158,6 +158,23 @@ TEST_F(Keeper, ServesOnByTheOldOneWhileTheBundleCannotBeChanged) {
   }(world_));
 }
 
+TEST_F(Keeper, RenewsWhatServesWhileTheSecretCannotBeChanged) {
+  const KeyedCertificate old = authority(authority_life / 3 * 2);
+  world_.put_authorities({old});
+  world_.refuse = [](const std::string& method, const std::string&) { return method == "PUT" ? 403 : 0; };
+  run([](TrustWorld& world) -> aio::Task<void> {
+    const auto a = world.replica();
+    for (int i = 0; i < 3; ++i) {
+      const Result<void> looked = co_await world.look(*a);
+      EXPECT_FALSE(looked);
+      EXPECT_EQ(world.trust(*a), "trusted");
+      co_await world.clock.sleep_for(24h * 20);
+    }
+    EXPECT_THAT(a->certificates, SizeIs(3));
+    EXPECT_THAT(a->told, ElementsAre(HasSubstr("Secret ops/sluice-adapter-ca: ")));
+  }(world_));
+}
+
 TEST_F(Keeper, LeavesAnApiServiceOfSomebodyElseAlone) {
   world_.service["spec"] = {{"service", {{"namespace", "keda"}, {"name", "keda-operator-metrics-apiserver"}}}};
   run([](TrustWorld& world) -> aio::Task<void> {
