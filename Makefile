@@ -62,7 +62,7 @@ e2e: image ## a real Kubernetes cluster: built (8 min the first time), started, 
 	SLUICE_RESULTS=$(RESULTS)/e2e python3 tests/e2e/run.py || status=1; \
 	python3 tools/summary.py $(RESULTS)/e2e || status=1; exit $$status
 
-demo-hpa: image ## the stock HPA on a Pub/Sub backlog beside one on CPU, in a real cluster; ten minutes (ARGS=--fast: two)
+demo-hpa: image ## the stock HPA on a Pub/Sub backlog beside one on CPU, on a real cluster; 10 min (ARGS=--fast: 2)
 	@tools/setup e2e
 	@tests/e2e/cluster/kube/build.sh
 	@SLUICE_BIN=$(RELEASE) python3 tests/e2e/demo_hpa.py $(ARGS)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`sluice adapter` before a real kube-apiserver: who may ask, what HPAs are told when something is wrong, and certificates
-that change while it is asked."""
+"""`sluice adapter` before a real kube-apiserver: who may ask, what HPAs are told when something is wrong, and
+certificates that change while it is asked."""
 
 import base64
 import contextlib
