@@ -4,18 +4,15 @@ nothing. In between the API of external metrics is asked as kubectl asks it."""
 
 import hpa_story
 import pubsub
-from e2e import contains, equal, main, test
+from e2e import contains, equal, main, needs, test
 from hpa_picture import picture
 
+needs(pubsub.missing())
 MESSAGES = 1000
-MESSAGE = "the HPA was able to successfully calculate a replica count from external metric"
 
 
 @test("1000 messages on a subscription: 1, 10 and 1 pods on backlog, 1 on CPU, by the adapter that the chart installs")
 def _(k8s):
-    if pubsub.missing():
-        print(f"       skipped: {pubsub.missing()}")
-        return
     cluster = k8s.cluster
     with hpa_story.scene(cluster, fast=True) as (rig, resource_metrics):
         hpa_story.begin(k8s, rig, "300ms", resource_metrics)

@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two timelines of hpa_story.py as one picture: SVG, without a library and without a font of its own."""
 
-WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 860, 190, 64, 62, 58, 62
+PER_POD = 100  # as hpa_story.PER_POD; a picture needs no cluster
+WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 860, 190, 64, 62, 74, 66
 BACKLOG, PODS, INK, LINE = "#c2570c", "#0f62a8", "#1f2933", "#d5dbe1"
 
 
 def ticks(most, count=4):
     """Round numbers from 0 to at least `most`."""
-    size = 1
-    while size * count < most:
-        size = next(step * 10 ** power for power in range(12) for step in (1, 2, 5) if step * 10 ** power > size)
+    sizes = (step * 10 ** power // 10 for power in range(12) for step in (10, 15, 20, 25, 30, 40, 50, 60, 80))
+    size = next(one for one in sizes if one * count >= most)
     return [size * n for n in range(count + 1)]
+
+
+def thinned(rows):
+    """Every look at which something is another than before, and every tenth."""
+    return [row for n, row in enumerate(rows)
+            if n % 10 == 0 or n + 1 == len(rows) or row[3] != rows[n - 1][3] or row[3] != rows[n + 1][3]]
 
 
 def text(x, y, words, anchor="middle", colour=INK, size=12, weight="normal"):
@@ -48,8 +54,9 @@ def panel(line, title, top, end, backlogs, pods):
         y = up(backlog, backlogs[-1])
         out.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="{LINE}"/>')
         out += [text(LEFT - 8, y + 4, backlog, "end", BACKLOG), text(right + 8, y + 4, count, "start", PODS)]
-    out.append(path([(across(row[0]), up(row[1], backlogs[-1])) for row in line.rows], BACKLOG, fill=bottom))
-    out.append(path(steps([(across(row[0]), up(row[3], pods[-1])) for row in line.rows]), PODS))
+    rows = thinned(line.rows)
+    out.append(path([(across(row[0]), up(row[1], backlogs[-1])) for row in rows], BACKLOG, fill=bottom))
+    out.append(path(steps([(across(row[0]), up(row[3], pods[-1])) for row in rows]), PODS))
     for s in [one for one in ticks(end, 6) if one <= end]:
         out.append(text(across(s), bottom + 18, f"{s} s"))
     out += [text(18, (top + bottom) / 2, "messages that wait", colour=BACKLOG).replace(
@@ -65,7 +72,7 @@ def picture(lines, messages):
     backlogs = ticks(max(row[1] for line in lines for row in line.rows))
     pods = ticks(max(row[3] for line in lines for row in line.rows))
     used = [int(row[4].split()[0]) for row in lines[1].rows if row[4]]
-    titles = [f"HPA on the backlog, {100} messages a pod",
+    titles = [f"HPA on the backlog, {PER_POD} messages a pod",
               f"HPA on CPU, target 70 %: it read {min(used)} to {max(used)} %"]
     height = TOP + 2 * PANEL + GAP + 46
     body = "".join(panel(line, title, TOP + number * (PANEL + GAP), end, backlogs, pods)
