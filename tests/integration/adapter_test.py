@@ -111,6 +111,18 @@ def _(box):
               "what is recorded")
 
 
+@test("a scaler that only watches says how many workers its policy wants, for an HPA to have them")
+def _(box):
+    pool = box.pool(policy={"backlogPerWorker": {"messages": 10, "every": "1s"}}, workers={"max": 20})
+    box.sluice("publish", "-f", pool, "--count", "37", exit=0)
+    port = free_port()
+    box.start_sluice("scale", "-f", pool, "--listen", f"127.0.0.1:{port}", "--dry-run")
+    with cluster(box) as (api, made):
+        rig = Rig(box, api, made, "--controller", f"http://127.0.0.1:{port}")
+        wait_until(lambda: rig.metric("sluice-desired-workers", pool="orders") == (200, ["4"]), timeout=60,
+                   what="four workers to be wanted for 37 messages")
+
+
 @test("a queue without a pool is read by the adapter itself, and a file that cannot be is refused line by line")
 def _(box):
     pool = box.pool()
