@@ -14,9 +14,11 @@ def ticks(most, count=4):
 
 
 def thinned(rows):
-    """Every look at which something is another than before, and every tenth."""
+    """Every tenth look, and those around a change that is to be seen."""
+    def jump(one, two):
+        return one[3] != two[3] or abs(one[1] - two[1]) > 20
     return [row for n, row in enumerate(rows)
-            if n % 10 == 0 or n + 1 == len(rows) or row[3] != rows[n - 1][3] or row[3] != rows[n + 1][3]]
+            if n % 10 == 0 or n + 1 == len(rows) or jump(row, rows[n - 1]) or jump(row, rows[n + 1])]
 
 
 def text(x, y, words, anchor="middle", colour=INK, size=12, weight="normal"):
