@@ -4,7 +4,7 @@
 own. Cloud Monitoring's numbers come as Google's do, sampled every 60 s and shown up to 120 s later: it takes about ten
 minutes. Ends with a picture.
 
-    tests/e2e/demo_hpa.py [--fast] [--picture FILE]     # --fast: numbers within 2 s, a minute and a half in all
+    tests/e2e/demo_hpa.py [--fast] [--to-zero] [--picture FILE]
 """
 
 import argparse
@@ -21,21 +21,24 @@ MESSAGES = 1000
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fast", action="store_true", help="numbers within 2 s, not within 3 minutes")
+    parser.add_argument("--fast", action="store_true", help="numbers within 2 s, not within 3 minutes: 2 min in all")
+    parser.add_argument("--to-zero", action="store_true", help="minReplicas 0, which needs a gate of the cluster's")
     parser.add_argument("--picture", type=pathlib.Path, default=ROOT / "build/demo-hpa.svg", help="where it goes")
     arguments = parser.parse_args()
     if pubsub.missing():
         sys.exit(f"demo-hpa: {pubsub.missing()}")
-    cluster = Cluster()
+    least = 0 if arguments.to_zero else 1
+    gate = ["--feature-gates=HPAScaleToZero=true"] if arguments.to_zero else []
+    cluster = Cluster(apiserver=gate, controller_manager=gate)
     try:
         cluster.up(say=lambda text: print(f"cluster  {text}", flush=True))
         k8s = Namespace(cluster, "demo-hpa")
         with hpa_story.scene(cluster, arguments.fast) as (rig, resource_metrics):
             print("the chart with its adapter is installed; two Deployments of one worker each begin", flush=True)
-            hpa_story.begin(k8s, rig, "300ms" if arguments.fast else "1500ms", resource_metrics)
+            hpa_story.begin(k8s, rig, "300ms" if arguments.fast else "1500ms", resource_metrics, least)
             print(f"{MESSAGES} messages are published", flush=True)
             lines = hpa_story.play(k8s, rig, MESSAGES, lambda text: print(text, flush=True), 300 if arguments.fast
-                                   else 1500)
+                                   else 1500, least)
     finally:
         cluster.down()
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)

@@ -169,20 +169,20 @@ def condition(k8s, name, kind):
     return next((one for one in status.get("conditions") or [] if one["type"] == kind), {})
 
 
-def begin(k8s, rig, work, resource_metrics):
-    """Both Deployments with their HPAs, each with its own subscription of one topic; the CPU one has a number."""
+def begin(k8s, rig, work, resource_metrics, least=1):
+    """`least`: 0 where the cluster's HPA can. Both Deployments with their HPAs, each with its own subscription of one topic; the CPU one has a number."""
     rig.topic("orders", "orders-backlog", "orders-cpu")
     for name, subscription in ((BACKLOG, "orders-backlog"), (CPU, "orders-cpu")):
         k8s.create("deployments", deployment(name, rig.image, rig.counter.address, subscription, work, "orders"))
     k8s.wait("a worker of each", lambda: all(
         k8s.get("deployments", name).get("status", {}).get("readyReplicas") == 1 for name in (BACKLOG, CPU)), 120)
     k8s.wait("metrics.k8s.io to be available", resource_metrics.available, 60)
-    k8s.api.post(HPAS.format(k8s.name), hpa_on_backlog("orders-backlog"))
+    k8s.api.post(HPAS.format(k8s.name), hpa_on_backlog("orders-backlog", least))
     k8s.api.post(HPAS.format(k8s.name), hpa_on_cpu())
     k8s.wait("a number of the processor", lambda: condition(k8s, CPU, "ScalingActive").get("status") == "True", 120)
 
 
-def play(k8s, rig, messages, say, timeout):
+def play(k8s, rig, messages, say, timeout, least=1):
     """Publishes, and looks until the backlog under its HPA is done and the Deployment small again. Both timelines."""
     lines = [Timeline(k8s, rig, BACKLOG, "orders-backlog"), Timeline(k8s, rig, CPU, "orders-cpu")]
     for line in lines:
@@ -195,7 +195,7 @@ def play(k8s, rig, messages, say, timeout):
             said = (replicas, cpu[2])
             say(f"{lines[0].rows[-1][0]:5.0f} s   on backlog: {left:5} wait, {replicas:2} pods"
                 f"   on CPU: {cpu[1]:5} wait, {cpu[2]:2} pods at {cpu[4]}")
-        if left == 0 and replicas == 1 and lines[0].peak() > 1:
+        if left == 0 and replicas == least and lines[0].peak() > 1:
             return lines
         assert time.monotonic() < end, f"not done after {timeout} s: {left} wait, {replicas} pods"
         time.sleep(1)  # between two looks
