@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sluice adapter` before a real kube-apiserver: who may ask, and certificates that change while it is asked."""
 
-import base64
-import contextlib
 import shutil
 import socket
 import ssl
@@ -13,7 +11,7 @@ import hpa_story
 from adapter_client import ask, certificate
 from components import API_PORT
 from e2e import equal, main, test, wait_until
-from hpa_adapter import METRIC, NAME, NAMESPACE, Adapter, Pools
+from hpa_adapter import METRIC, NAME, NAMESPACE, Adapter, Pools, registered
 
 GROUP = hpa_story.GROUP
 
@@ -146,29 +144,6 @@ class Load:
         equal(self.failed[:3], [], "failed requests")
 
 
-@contextlib.contextmanager
-def registered(cluster, port):
-    """The APIService points at an adapter beside the API server, whose certificate the cluster's authority signed."""
-    api = cluster.api
-    api.put_new("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-    path = f"/api/v1/namespaces/{NAMESPACE}/services"
-    service = api.put_new(path, {"metadata": {"name": NAME}, "spec": {
-        "type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}})
-    service["spec"]["ports"] = [{"port": port}]
-    api.put(f"{path}/{NAME}", service)
-    bundle = cluster._pki.cert("ca").read_bytes() + cluster._pki.cert("next-ca").read_bytes()
-    api.post(hpa_story.API_SERVICE.rsplit("/", 1)[0], {
-        "metadata": {"name": "v1beta1.external.metrics.k8s.io"}, "spec": {
-            "group": "external.metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100,
-            "versionPriority": 100, "service": {"name": NAME, "namespace": NAMESPACE, "port": port},
-            "caBundle": base64.b64encode(bundle).decode()}})
-    try:
-        wait_until(lambda: api.condition(hpa_story.API_SERVICE, "Available") == "True", 60, "the APIService")
-        yield
-    finally:
-        api.delete(hpa_story.API_SERVICE)
-
-
 def serial(cluster, port):
     """Of the certificate that is served to a new connection."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -200,7 +175,7 @@ def _(k8s):
         shutil.copy(pki.cert(name), pki.folder / f"{name}.before")
     shutil.copy(pki.key("front-proxy-client"), pki.folder / "front-proxy-client.key.before")
     with Pools(cluster, [f"{k8s.name}/orders"], lambda _: 1000) as pools:
-        with Adapter(cluster, "--controller", pools.url) as adapter, registered(cluster, adapter.port):
+        with Adapter(cluster, "--controller", pools.url) as adapter, registered(cluster, adapter.port, "next-ca"):
             metric = f"{GROUP}/namespaces/{k8s.name}/{METRIC}?labelSelector=pool%3Dorders"
             k8s.wait("the first answer", lambda: k8s.api.get(metric)["items"], 30)
             try:

@@ -8,6 +8,8 @@
 controller cannot read that pool's queue.
 """
 
+import base64
+import contextlib
 import http.client
 import http.server
 import json
@@ -25,6 +27,7 @@ from waiting import free_port, wait_until
 SLUICE = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/sluice"))
 METRIC = "sluice-oldest-age-seconds"
 NAME, NAMESPACE = "hpa-adapter", "hpa-adapter"
+API_SERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
 
 
 class Pools:
@@ -115,3 +118,27 @@ class Adapter:
             return False
         finally:
             connection.close()
+
+
+@contextlib.contextmanager
+def registered(cluster, port, *authorities):
+    """The APIService points at an adapter beside the API server, whose certificate the cluster's authority signed, or
+    one of these."""
+    api = cluster.api
+    api.put_new("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+    path = f"/api/v1/namespaces/{NAMESPACE}/services"
+    service = api.put_new(path, {"metadata": {"name": NAME}, "spec": {
+        "type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}})
+    service["spec"]["ports"] = [{"port": port}]
+    api.put(f"{path}/{NAME}", service)
+    bundle = b"".join(cluster._pki.cert(name).read_bytes() for name in ("ca", *authorities))
+    api.post(API_SERVICE.rsplit("/", 1)[0], {
+        "metadata": {"name": "v1beta1.external.metrics.k8s.io"}, "spec": {
+            "group": "external.metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100,
+            "versionPriority": 100, "service": {"name": NAME, "namespace": NAMESPACE, "port": port},
+            "caBundle": base64.b64encode(bundle).decode()}})
+    try:
+        wait_until(lambda: api.condition(API_SERVICE, "Available") == "True", 60, "the APIService")
+        yield
+    finally:
+        api.delete(API_SERVICE)
