@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`sluice adapter` before a real kube-apiserver: who may ask, and certificates that change while it is asked."""
+"""`sluice adapter` before a real kube-apiserver: who may ask, and certificates and keys that change meanwhile."""
 
-import shutil
+import base64
+import contextlib
+import json
+import os
+import signal
 import socket
 import ssl
 import threading
@@ -30,7 +34,8 @@ def grant(k8s, *users):
 
 
 def token_of(k8s, account):
-    k8s.create("serviceaccounts", {"metadata": {"name": account}})
+    if not k8s.get("serviceaccounts", account):
+        k8s.create("serviceaccounts", {"metadata": {"name": account}})
     made = k8s.api.post(k8s.path("serviceaccounts", f"{account}/token"),
                         {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
     return made["status"]["token"]
@@ -113,8 +118,8 @@ def _(k8s):
 class Load:
     """Asks for one metric through the API server, on several connections, until it is ended."""
 
-    def __init__(self, k8s, path, clients=4):
-        self._k8s, self._path, self._end = k8s, path, threading.Event()
+    def __init__(self, api, path, clients=4):
+        self._api, self._path, self._end = api, path, threading.Event()
         self.asked, self.failed = [0] * clients, []
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(clients)]
 
@@ -131,7 +136,7 @@ class Load:
     def _run(self, number):
         while not self._end.is_set():
             try:
-                equal(len(self._k8s.api.get(self._path)["items"]), 1, "items")
+                equal(len(self._api.get(self._path)["items"]), 1, "items")
                 self.asked[number] += 1
             except (OSError, AssertionError) as problem:
                 self.failed.append(f"{time.strftime('%H:%M:%S')} {problem}")
@@ -171,21 +176,21 @@ def _(k8s):
     pki.authority("next-proxy-ca")
     pki.identity("next-proxy", "/CN=front-proxy-client", "next-proxy-ca")
     pki.identity("next-serving", f"/CN={NAME}", "next-ca", [f"DNS:{NAME}.{NAMESPACE}.svc", "IP:127.0.0.1"])
-    for name in ("front-proxy-ca", "front-proxy-client"):
-        shutil.copy(pki.cert(name), pki.folder / f"{name}.before")
-    shutil.copy(pki.key("front-proxy-client"), pki.folder / "front-proxy-client.key.before")
     with Pools(cluster, [f"{k8s.name}/orders"], lambda _: 1000) as pools:
         with Adapter(cluster, "--controller", pools.url) as adapter, registered(cluster, adapter.port, "next-ca"):
             metric = f"{GROUP}/namespaces/{k8s.name}/{METRIC}?labelSelector=pool%3Dorders"
             k8s.wait("the first answer", lambda: k8s.api.get(metric)["items"], 30)
+            before = {path: path.read_bytes() for path in (pki.cert(NAME), pki.key(NAME), pki.cert("front-proxy-ca"),
+                                                           pki.cert("front-proxy-client"),
+                                                           pki.key("front-proxy-client"))}
             try:
-                with Load(k8s, metric) as load:
+                with Load(k8s.api, metric) as load:
                     load.goes_on()
-                    before = serial(cluster, adapter.port)
+                    first = serial(cluster, adapter.port)
                     replace(pki.cert(NAME), pki.cert("next-serving").read_bytes())
                     load.goes_on()  # with a certificate and a key that do not fit
                     replace(pki.key(NAME), pki.key("next-serving").read_bytes())
-                    wait_until(lambda: serial(cluster, adapter.port) != before, 30, "the new certificate to be served")
+                    wait_until(lambda: serial(cluster, adapter.port) != first, 30, "the new certificate to be served")
                     load.goes_on()
                     both = pki.cert("front-proxy-ca").read_bytes() + pki.cert("next-proxy-ca").read_bytes()
                     replace(pki.cert("front-proxy-ca"), both)
@@ -199,9 +204,108 @@ def _(k8s):
                     equal(load.failed[:3], [], "failed requests")
                     print(f"       {sum(load.asked)} requests, none failed", flush=True)
             finally:
-                shutil.copy(pki.folder / "front-proxy-ca.before", pki.cert("front-proxy-ca"))
-                shutil.copy(pki.folder / "front-proxy-client.before", pki.cert("front-proxy-client"))
-                shutil.copy(pki.folder / "front-proxy-client.key.before", pki.key("front-proxy-client"))
+                for path, data in before.items():
+                    replace(path, data)
+
+
+def part(token, number):
+    """The head (0) or the claims (1) of a token."""
+    text = token.split(".")[number]
+    return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+
+
+def delegate(k8s, account):
+    """What the chart lets the adapter do: ask who somebody is and what he may, and read the front proxy's authority."""
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    subjects = [{"kind": "ServiceAccount", "name": account, "namespace": k8s.name}]
+    for path, kind, role in ((f"{rbac}/clusterrolebindings", "ClusterRole", "system:auth-delegator"),
+                             (f"{rbac}/namespaces/kube-system/rolebindings", "Role",
+                              "extension-apiserver-authentication-reader")):
+        k8s.api.post(path, {"metadata": {"name": f"{k8s.name}-{role.replace(':', '-')}"}, "subjects": subjects,
+                            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role}})
+
+
+def with_token(k8s, token):
+    """A kubeconfig that reads its token from the file, as that of a pod is read."""
+    config = json.loads(k8s.cluster.kubeconfig.read_text())
+    config["users"][0]["user"] = {"tokenFile": str(token)}
+    path = token.with_suffix(".kubeconfig")
+    path.write_text(json.dumps(config))
+    return path
+
+
+def restart_api_server(k8s, metric):
+    """Until it gives this metric again. Nobody can ask while it is away."""
+    cluster, old = k8s.cluster, k8s.cluster.pid("kube-apiserver")
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: cluster.pid("kube-apiserver") is None, 30, "the API server to be gone")
+    cluster.up()
+
+    def answers():
+        with contextlib.suppress(OSError):
+            return k8s.api.get(metric)["items"]
+
+    wait_until(answers, 60, "the API server to give the metric again", 0.1)
+
+
+def used(k8s, token):
+    """Whether the adapter has shown this token to the API server."""
+    credential = f"JTI={part(token, 1)['jti']}"
+    return any(credential in one["user"].get("extra", {}).get("authentication.kubernetes.io/credential-id", [])
+               and one["objectRef"]["resource"] == "subjectaccessreviews" for one in k8s.cluster.audit()
+               if one.get("objectRef"))
+
+
+@test("the key that signs service accounts' tokens is replaced: no request fails, the adapter's own token with it")
+def _(k8s):
+    cluster, pki = k8s.cluster, k8s.cluster._pki
+    pki.signing_pair("next-sa")
+    public, private = pki.folder / "sa.pub", pki.key("sa")
+    before = {path: path.read_bytes() for path in (public, private)}
+    own = cluster.folder / "adapter.token"
+    own.write_text(token_of(k8s, "adapter"))
+    delegate(k8s, "adapter")
+    grant(k8s, "jane")
+    # Somebody about whom the adapter must ask the API server; about an administrator it need not.
+    jane = cluster.api_as(*cluster.identity("jane"))
+    metric = f"{GROUP}/namespaces/{k8s.name}/{METRIC}?labelSelector=pool%3Dorders"
+
+    def status(port, path, token):
+        return ask(cluster, port, path, None, [("Authorization", f"Bearer {token}")])[0]
+
+    with Pools(cluster, [f"{k8s.name}/orders"], lambda _: 1000) as pools:
+        with (Adapter(cluster, "--controller", pools.url, kubeconfig=with_token(k8s, own)) as adapter,
+              registered(cluster, adapter.port)):
+            k8s.wait("the first answer", lambda: k8s.api.get(metric)["items"], 30)
+            try:
+                old = token_of(k8s, "asks")
+                with Load(jane, metric) as load:
+                    load.goes_on()
+                replace(public, before[public] + (pki.folder / "next-sa.pub").read_bytes())
+                replace(private, pki.key("next-sa").read_bytes())
+                restart_api_server(k8s, metric)
+                with Load(jane, metric) as load:
+                    load.goes_on()  # the adapter shows a token of the key before
+                    fresh, new = token_of(k8s, "adapter"), token_of(k8s, "asks")
+                    assert part(fresh, 0)["kid"] != part(old, 0)["kid"], "a token of the next key"
+                    replace(own, fresh.encode())
+                    equal([status(adapter.port, metric, one) for one in (old, new)], [200, 200], "tokens of both keys")
+                    begin = time.monotonic()
+                    wait_until(lambda: used(k8s, fresh), 90, "the adapter to show its next token", 1)
+                    load.goes_on()
+                    print(f"       its next token is shown after {time.monotonic() - begin:.0f} s", flush=True)
+                replace(public, (pki.folder / "next-sa.pub").read_bytes())
+                restart_api_server(k8s, metric)
+                with Load(jane, metric) as load:
+                    load.goes_on()  # what it shows is of the next key
+                    wait_until(lambda: status(adapter.port, metric, old) == 401, 60, "the key before to be forgotten")
+                    equal(status(API_PORT, k8s.path("deployments"), old), 401, "by the API server too")
+                    equal(status(adapter.port, metric, new), 200, "a token of the next key")
+                    load.goes_on()
+            finally:
+                for path, data in before.items():
+                    replace(path, data)
+                restart_api_server(k8s, metric)
 
 
 main()

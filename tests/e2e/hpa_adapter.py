@@ -81,10 +81,12 @@ class Pools:
 
 
 class Adapter:
-    """Asked by whoever has the front proxy's certificate; `flags` after those of its controller."""
+    """Asked by whoever has the front proxy's certificate; `flags` after those of its controller. It is the
+    administrator to the API server, or who this kubeconfig says."""
 
-    def __init__(self, cluster, *flags):
+    def __init__(self, cluster, *flags, kubeconfig=None):
         self._cluster, self._flags, self.port = cluster, flags, free_port()
+        self._kubeconfig = kubeconfig or cluster.kubeconfig
 
     def __enter__(self):
         pki = self._cluster._pki
@@ -92,7 +94,7 @@ class Adapter:
         self.log = self._cluster.folder / "adapter.log"
         with open(self.log, "wb") as log:
             self._process = subprocess.Popen(self._cluster.command([
-                SLUICE, "adapter", "--kubeconfig", self._cluster.kubeconfig, "--listen", f"127.0.0.1:{self.port}",
+                SLUICE, "adapter", "--kubeconfig", self._kubeconfig, "--listen", f"127.0.0.1:{self.port}",
                 "--cert-file", pki.cert(NAME), "--key-file", pki.key(NAME), *self._flags]), stdout=log, stderr=log)
         wait_until(self.ready, 60, "the adapter to be ready")
         return self
