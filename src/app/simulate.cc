@@ -13,6 +13,7 @@
 #include "app/verbs.h"
 #include "app/wiring.h"
 #include "lab/outcome.h"
+#include "lab/report.h"
 #include "lab/scenario_read.h"
 
 namespace sluice::app {
@@ -47,6 +48,29 @@ Result<std::string> open_named(const std::string& name, const std::filesystem::p
   return Error{Code::invalid, name + " is not there"};
 }
 
+// The part of a scenario that was asked for; false: there is no such policy in it.
+bool choose(Context& context, const std::string& path, const Args& args, lab::Scenario& scenario) {
+  if (const std::optional<Duration> first = args.duration("first")) {
+    scenario.lasts = std::min(scenario.lasts, *first);
+  }
+  const std::vector<std::string> wanted = args.texts("policy");
+  if (wanted.empty()) {
+    return true;
+  }
+  std::string names;
+  for (const lab::Contender& one : scenario.policies) {
+    names += (names.empty() ? "" : ", ") + lab::name_of(one);
+  }
+  std::erase_if(scenario.policies, [&wanted](const lab::Contender& one) {
+    const std::string name = lab::name_of(one);
+    return std::ranges::none_of(wanted, [&name](const std::string& word) { return name.starts_with(word); });
+  });
+  if (scenario.policies.empty()) {
+    context.err.line(fmt::format("sluice simulate: {}: no policy begins so; accepted: {}", path, names));
+  }
+  return !scenario.policies.empty();
+}
+
 std::optional<Loaded> load(Context& context, const std::string& path, const Args& args) {
   const Result<std::string> text = read_file(path, scenario_bytes_max + 1);
   if (!text) {
@@ -66,6 +90,9 @@ std::optional<Loaded> load(Context& context, const std::string& path, const Args
     return std::nullopt;
   }
   Loaded out{.scenario = std::move(*read.scenario), .files = std::move(read.files), .seeds = {}};
+  if (!choose(context, path, args, out.scenario)) {
+    return std::nullopt;
+  }
   out.seeds = out.scenario.seeds;
   if (const std::optional<std::int64_t> n = args.count("seeds")) {
     out.seeds.clear();
@@ -199,16 +226,22 @@ class Sweep {
   Time started_;
 };
 
-bool write_csv(Context& context, const std::string& path, const std::vector<lab::Outcome>& outcomes) {
+std::string csv_of(const std::vector<lab::Outcome>& outcomes) {
   std::string text = lab::csv_header();
   for (const lab::Outcome& outcome : outcomes) {
     text += lab::to_csv(outcome);
   }
-  if (const Result<void> written = write_file(path, text); !written) {
-    context.err.line("sluice simulate: " + written.error().what);
-    return false;
+  return text;
+}
+
+// True also when nobody asked for the file.
+bool written(Context& context, const std::optional<std::string>& path, const std::vector<lab::Outcome>& outcomes,
+             std::string (*text_of)(const std::vector<lab::Outcome>&)) {
+  const Result<void> done = path ? write_file(*path, text_of(outcomes)) : Result<void>{};
+  if (!done) {
+    context.err.line("sluice simulate: " + done.error().what);
   }
-  return true;
+  return done.has_value();
 }
 
 // What the command line asks for beyond what its parser checks; empty: it is fine.
@@ -218,6 +251,9 @@ std::string wrong_flags(const Args& args) {
   }
   if (const auto jobs = args.count("jobs"); jobs && (*jobs < 1 || *jobs > 256)) {
     return fmt::format("--jobs {}; accepted: 1 to 256", *jobs);
+  }
+  if (const auto first = args.duration("first"); first && *first < std::chrono::seconds{1}) {
+    return "--first " + format_duration(*first) + "; accepted: 1s and more";
   }
   return "";
 }
@@ -263,9 +299,8 @@ aio::Task<int> run_simulate(Context& context, Args args) {
   if (!good) {
     context.err.line("sluice simulate: not all journals could be written to " + *journals);
   }
-  if (const std::optional<std::string> csv = args.text("csv")) {
-    good = write_csv(context, *csv, outcomes) && good;
-  }
+  good = written(context, args.text("csv"), outcomes, csv_of) && good;
+  good = written(context, args.text("html"), outcomes, lab::report_html) && good;
   context.err.line(pace);
   co_return good ? exit_done : exit_failed;
 }
@@ -282,12 +317,20 @@ Verb simulate_verb() {
               "1 % of the messages wait longer than `late`; where there is none, the one with the fewest.\n"
               "Scenario files: docs/how-to/simulate.md; many of them are in tests/scenarios.",
           .examples = {{"sluice simulate step.yaml", "a table of its policies"},
+                       {"sluice simulate step.yaml --html report.html", "and the plots"},
                        {"sluice simulate *.yaml --seeds 20 --jobs 2 --csv all.csv", "a sweep"},
                        {"sluice simulate step.yaml --journal out/", "then: sluice explain, sluice decide --journal"}},
           .flags =
               {{.name = "seeds", .kind = Kind::count, .value = "N", .help = "seeds 1..N instead of the scenario's own"},
                {.name = "jobs", .letter = 'j', .kind = Kind::count, .value = "N", .help = "runs at a time, default 1"},
+               {.name = "policy",
+                .kind = Kind::text,
+                .value = "NAME",
+                .help = "only the policies whose name begins so",
+                .many = true},
+               {.name = "first", .kind = Kind::duration, .value = "TIME", .help = "only so much of each scenario"},
                {.name = "csv", .kind = Kind::file, .value = "FILE", .help = "a line for each run"},
+               {.name = "html", .kind = Kind::file, .value = "FILE", .help = "a page with plots, complete in itself"},
                {.name = "journal",
                 .kind = Kind::folder,
                 .value = "DIR",
