@@ -151,7 +151,8 @@ def _(box):
     contains(done.err, "bad.yaml:3:7: $.late: ")
     contains(done.err, 'bad.yaml:6:23: $.environment.nodes.slot: unknown field, did you mean "slots"?')
     box.write("none.yaml", SMALL.replace("{batch: {size: 20, first: 2m}}", "{trace: {file: nowhere.csv}}"))
-    contains(simulate(box, "none.yaml", exit=2).err, "none.yaml:4:36: $.pools[0].arrivals[0].trace.file: nowhere.csv is not there")
+    contains(simulate(box, "none.yaml", exit=2).err,
+             "none.yaml:4:36: $.pools[0].arrivals[0].trace.file: nowhere.csv is not there")
     box.write("small.yaml", SMALL)
     contains(simulate(box, "small.yaml", "--seeds", "0", exit=2).err, "--seeds 0; accepted: 1 to 10000")
     contains(simulate(box, "small.yaml", "--policy", "lags", exit=2).err, "accepted: threshold 5, one each")
