@@ -14,6 +14,8 @@
 #include "control/journal_file.h"
 #include "control/journal_stream.h"
 #include "external/api_server.h"
+#include "external/certificate_keeper.h"
+#include "external/mounted_certificate.h"
 #include "model/json.h"
 #include "model/quantity.h"
 
@@ -56,7 +58,10 @@ class Adapting {
  private:
   aio::Task<std::optional<aio::http::Greeted>> greet(std::unique_ptr<aio::Stream> stream, aio::Deadline deadline);
   aio::Task<void> until_signal();
-  void set_certificate(const std::string& cert_pem, const std::string& key_pem);
+  // Spawns what gives the serving certificate and renews it.
+  void keep_certificate();
+  void set_certificate(const external::KeyedCertificate& pair);
+  void certificate_trouble(const std::string& why) const;
   void refused(int status, std::string_view path, std::string_view why);
   void record(const external::Answered& answered);
   [[nodiscard]] std::string not_ready() const;
@@ -73,6 +78,8 @@ class Adapting {
   AdapterSources sources_;
   external::ApiServer api_server_;
   aio::http::Server server_;
+  std::optional<external::MountedCertificate> mounted_;
+  std::optional<external::CertificateKeeper> keeper_;
   std::optional<aio::TlsContext> tls_;  // of connections from now on
   bool leaving_ = false;
   Time refusal_told_ = Time::min();
@@ -127,6 +134,9 @@ std::string Adapting::not_ready() const {
   if (leaving_) {
     return "this adapter leaves";
   }
+  if (!tls_) {
+    return "there is no serving certificate yet";
+  }
   return config_.get() == nullptr ? "the authorities of clients are not known yet" : "";
 }
 
@@ -149,9 +159,34 @@ void Adapting::refused(int status, std::string_view path, std::string_view why) 
   refusals_untold_ = 0;
 }
 
-void Adapting::set_certificate(const std::string& cert_pem, const std::string& key_pem) {
+void Adapting::keep_certificate() {
+  const auto take = [this](const external::KeyedCertificate& pair) { set_certificate(pair); };
+  const auto trouble = [this](const std::string& why) { certificate_trouble(why); };
+  if (!settings_.cert_file.empty()) {
+    mounted_.emplace(context_.clock, file_reader(),
+                     external::MountedOptions{.cert_file = settings_.cert_file, .key_file = settings_.key_file}, take,
+                     trouble);
+    group_.spawn(mounted_->run());
+    return;
+  }
+  keeper_.emplace(api_, context_.clock, context_.random,
+                  external::KeeperOptions{.service = {.space = settings_.service_space, .name = settings_.service},
+                                          .secret = settings_.service + "-ca"},
+                  take, trouble);
+  group_.spawn(keeper_->run());
+}
+
+void Adapting::certificate_trouble(const std::string& why) const {
+  if (why.empty()) {
+    context_.log.info("adapter", "the serving certificate is kept again", {});
+  } else {
+    context_.log.warn("adapter", "serving certificate", {{"error", why}});
+  }
+}
+
+void Adapting::set_certificate(const external::KeyedCertificate& pair) {
   Result<aio::TlsContext> made =
-      aio::TlsContext::server({.cert_pem = cert_pem, .key_pem = key_pem, .ask_client = true});
+      aio::TlsContext::server({.cert_pem = pair.cert_pem, .key_pem = pair.key_pem, .ask_client = true});
   if (!made) {
     context_.log.error("adapter", "serving certificate cannot be used", {{"error", made.error().what}});
     return;
@@ -194,13 +229,6 @@ aio::Task<int> Adapting::run() {
     context_.err.line("sluice adapter: --listen: " + port.error().what);
     co_return exit_failed;
   }
-  if (!settings_.cert_file.empty()) {
-    const Result<std::string> cert = file_reader()(settings_.cert_file);
-    const Result<std::string> key = file_reader()(settings_.key_file);
-    if (cert && key) {
-      set_certificate(*cert, *key);
-    }
-  }
   context_.log.info("adapter", "runs",
                     {{"server", settings_.access.server},
                      {"as", settings_.access.origin},
@@ -208,6 +236,7 @@ aio::Task<int> Adapting::run() {
                      {"port", fmt::format("{}", *port)}});
   group_.spawn(server_.run());
   group_.spawn(config_.run());
+  keep_certificate();
   sources_.run(group_);
   group_.spawn(until_signal());
   co_await group_.join();
@@ -219,6 +248,13 @@ aio::Task<int> adapter(Context& context, Args args) {
   if (!settings) {
     context.err.line("sluice adapter: " + settings.error().what);
     co_return exit_usage;
+  }
+  if (const std::optional<std::string> file = args.text("queues")) {
+    std::optional<LoadedQueues> queues = load_queues(context, *file, args);
+    if (!queues) {
+      co_return exit_usage;
+    }
+    settings->queues = std::move(*queues);
   }
   Adapting adapting(context, std::move(*settings));
   co_return co_await adapting.run();

@@ -39,7 +39,7 @@ Result<void> check_url(std::string_view flag, const std::string& text, bool secu
 
 Result<void> read_monitoring(const Args& args, AdapterSettings& out) {
   constexpr const char* parts[] = {"monitoring-project", "monitoring-endpoint", "monitoring-credentials",
-                                   "monitoring-stale-after"};
+                                   "monitoring-stale-after", "monitoring-every"};
   if (!args.has("monitoring")) {
     for (const char* const part : parts) {
       if (args.has(part)) {
@@ -55,6 +55,10 @@ Result<void> read_monitoring(const Args& args, AdapterSettings& out) {
   monitoring.stale_after = args.duration("monitoring-stale-after").value_or(monitoring.stale_after);
   if (monitoring.stale_after < std::chrono::seconds{1} || monitoring.stale_after > std::chrono::hours{1}) {
     return Error{Code::invalid, "--monitoring-stale-after: accepted: 1s to 1h"};
+  }
+  monitoring.every = args.duration("monitoring-every").value_or(monitoring.every);
+  if (monitoring.every < std::chrono::seconds{1} || monitoring.every > std::chrono::minutes{5}) {
+    return Error{Code::invalid, "--monitoring-every: accepted: 1s to 5m"};
   }
   return monitoring.endpoint.empty() ? Result<void>()
                                      : check_url("monitoring-endpoint", monitoring.endpoint, false, false);
@@ -107,10 +111,10 @@ Result<void> read_controllers(const Args& args, AdapterSettings& out) {
       return good;
     }
   }
-  if (out.controllers.empty() && !out.monitoring && out.forward_to.empty()) {
+  if (out.controllers.empty() && !out.monitoring && out.forward_to.empty() && !args.has("queues")) {
     return Error{Code::invalid,
-                 "nothing to serve; accepted: at least one of --controller URL (pools), --monitoring (Cloud "
-                 "Monitoring), --forward-to URL"};
+                 "nothing to serve; accepted: at least one of --controller URL (pools), --queues FILE, --monitoring "
+                 "(Cloud Monitoring), --forward-to URL"};
   }
   return {};
 }
@@ -145,6 +149,11 @@ std::vector<Flag> adapter_flags() {
        .value = "URL",
        .help = "serve the pools of this controller or scaler, such as http://sluice.sluice.svc:7171",
        .many = true},
+      {.name = "queues",
+       .kind = Kind::file,
+       .value = "FILE",
+       .help = "serve these queues, which have no pool: a QueueList"},
+      secrets_flag(),
       {.name = "monitoring", .help = "serve the metrics of Cloud Monitoring, NAME|OF|ONE for NAME/OF/ONE"},
       {.name = "monitoring-project",
        .kind = Kind::text,
@@ -159,6 +168,10 @@ std::vector<Flag> adapter_flags() {
        .kind = Kind::duration,
        .value = "DURATION",
        .help = "an older point is an error, not a value; default 5m"},
+      {.name = "monitoring-every",
+       .kind = Kind::duration,
+       .value = "DURATION",
+       .help = "how often each question is asked; samples come every 60s; default 60s"},
       {.name = "forward-to",
        .kind = Kind::text,
        .value = "URL",

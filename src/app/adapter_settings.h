@@ -8,6 +8,7 @@
 #include "app/cli.h"
 #include "app/context.h"
 #include "app/controller_settings.h"
+#include "app/wiring.h"
 #include "kube/access.h"
 
 namespace sluice::app {
@@ -17,6 +18,7 @@ struct MonitoringSettings {
   std::string endpoint;     // empty: Google's
   std::string credentials;  // a key file; empty: the machine's own account
   Duration stale_after = std::chrono::minutes{5};
+  Duration every = std::chrono::seconds{60};
 };
 
 struct AdapterSettings {
@@ -25,6 +27,7 @@ struct AdapterSettings {
   std::string service_space, service;  // whose name the certificate carries
   std::string cert_file, key_file;     // empty: one is made
   std::vector<std::string> controllers;
+  LoadedQueues queues;
   std::optional<MonitoringSettings> monitoring;
   std::string forward_to;  // empty: nowhere
   std::string forward_ca;  // PEM; empty: the system's bundle

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/adapter_sources.h"
 
+#include <fmt/core.h>
+
 #include "aio/url.h"
 #include "base/text.h"
 #include "external/forward.h"
@@ -21,7 +23,8 @@ aio::Task<Result<std::string>> project_of(std::shared_ptr<gcp::Credentials> cred
 }
 
 std::shared_ptr<gcp::Metrics> cloud_monitoring(Context& context, const MonitoringSettings& settings) {
-  gcp::CloudMonitoringOptions options{.stale_after = settings.stale_after, .seed = context.random.next()};
+  gcp::CloudMonitoringOptions options{
+      .each = settings.every, .stale_after = settings.stale_after, .seed = context.random.next()};
   if (!settings.endpoint.empty()) {
     options.api.endpoint = settings.endpoint;
   }
@@ -63,6 +66,14 @@ AdapterSources::AdapterSources(Context& context, const AdapterSettings& settings
     sources_.known.push_back(std::move(pools));
     say("pools of " + url);
   }
+  if (!settings.queues.queues.empty()) {
+    auto pools = std::make_unique<external::Pools>(context.loop, context.clock, external::PoolsOptions{});
+    for (const pool::WatchedQueue& queue : settings.queues.queues) {
+      queues_.push_back(std::make_unique<WatchedQueueLoop>(context, queue, settings.queues.secrets, *pools));
+    }
+    sources_.known.push_back(std::move(pools));
+    say(fmt::format("{} queues", settings.queues.queues.size()));
+  }
   if (settings.monitoring) {
     sources_.known.push_back(std::make_unique<external::Monitoring>(cloud_monitoring(context, *settings.monitoring)));
     say("Cloud Monitoring");
@@ -80,6 +91,9 @@ void AdapterSources::say(std::string_view word) {
 void AdapterSources::run(aio::TaskGroup& group) {
   for (external::Pools* const pools : pools_) {
     group.spawn(pools->run());
+  }
+  for (const std::unique_ptr<WatchedQueueLoop>& queue : queues_) {
+    group.spawn(queue->run());
   }
 }
 

@@ -7,6 +7,7 @@
 #include "aio/task_group.h"
 #include "app/adapter_settings.h"
 #include "app/context.h"
+#include "app/watched_queue.h"
 #include "external/pools.h"
 
 namespace sluice::app {
@@ -28,6 +29,7 @@ class AdapterSources {
 
   external::Sources sources_;
   std::vector<external::Pools*> pools_;  // in what take() gave
+  std::vector<std::unique_ptr<WatchedQueueLoop>> queues_;
   std::string words_;
 };
 

@@ -188,6 +188,13 @@ void Pools::take(const serve::Answer& answer) {
   replace(std::move(next));
 }
 
+void Pools::take(const serve::PoolStatus& status) {
+  Map one;
+  add(one, status);
+  pools_.insert_or_assign(status.pool, std::move(one.begin()->second));
+  told_ = true;
+}
+
 aio::Task<Result<std::vector<Item>>> Pools::read(Question question, aio::Deadline /*deadline*/) {
   co_return values(question);
 }

@@ -20,7 +20,7 @@
 namespace sluice::external {
 
 struct PoolsOptions {
-  std::string url;                          // of a controller or scaler, or of a Service before several
+  std::string url;                          // of a controller or scaler, or of a Service before several; see take()
   Duration each = std::chrono::seconds{1};  // chosen; more where an answer takes long
   aio::http::Dial dial = {};                // tests
 };
@@ -35,6 +35,8 @@ class Pools final : public Source {
   // One answer, taken in now.
   void take(const serve::Answer& answer);
   void failed(const Error& why) { why_ = why; }
+  // One pool alone, for who looks at its queue himself.
+  void take(const serve::PoolStatus& status);
 
   [[nodiscard]] bool knows(std::string_view metric) const override;
   [[nodiscard]] aio::Task<Result<std::vector<Item>>> read(Question question, aio::Deadline deadline) override;

@@ -13,7 +13,7 @@ namespace {
 constexpr double longest_us = 366.0 * 86400 * 1e6;
 
 Us whole(double us) {
-  return static_cast<Us>(std::clamp(us, 0.0, longest_us) + 0.5);
+  return std::llround(std::clamp(us, 0.0, longest_us));
 }
 
 }  // namespace

@@ -111,6 +111,40 @@ def _(box):
               "what is recorded")
 
 
+@test("a scaler that only watches says how many workers its policy wants, for an HPA to have them")
+def _(box):
+    pool = box.pool(policy={"backlogPerWorker": {"messages": 10, "every": "1s"}}, workers={"max": 20})
+    box.sluice("publish", "-f", pool, "--count", "37", exit=0)
+    port = free_port()
+    box.start_sluice("scale", "-f", pool, "--listen", f"127.0.0.1:{port}", "--dry-run")
+    with cluster(box) as (api, made):
+        rig = Rig(box, api, made, "--controller", f"http://127.0.0.1:{port}")
+        wait_until(lambda: rig.metric("sluice-desired-workers", pool="orders") == (200, ["4"]), timeout=60,
+                   what="four workers to be wanted for 37 messages")
+
+
+@test("a queue without a pool is read by the adapter itself, and a file that cannot be is refused line by line")
+def _(box):
+    pool = box.pool()
+    box.sluice("publish", "-f", pool, "--count", "5", exit=0)
+    queue = json.loads(pool.read_text())["spec"]["queue"]
+    lists = box.write("queues.yaml", json.dumps({
+        "apiVersion": "sluice.dev/v1alpha1", "kind": "QueueList",
+        "queues": [{"name": "mails", "queue": queue, "every": "1s"},
+                   {"name": "none", "queue": {"local": {"path": "not-there.db"}}}]}))
+    with cluster(box) as (api, made):
+        rig = Rig(box, api, made, "--queues", lists)
+        wait_until(lambda: rig.metric("sluice-backlog", pool="mails") == (200, ["5"]), what="its backlog", timeout=60)
+        contains(rig.metric("sluice-backlog", pool="none")[1], "sluice-backlog of pool default/none is not known: ")
+        box.sluice("publish", "-f", pool, "--count", "4", exit=0)
+        wait_until(lambda: rig.metric("sluice-ready", pool="mails") == (200, ["9"]), what="it to follow", timeout=60)
+        bad = box.write("bad.yaml", "apiVersion: sluice.dev/v1alpha1\nkind: QueueList\n"
+                        "queues:\n- name: A\n  qeue: {}\n")
+        said = box.sluice("adapter", "--kubeconfig", box.path("adapter.kubeconfig"), "--queues", bad, exit=2).err
+        contains(said, f"{bad}:4:9: $.queues[0].name: ")
+        contains(said, f"{bad}:5:3: $.queues[0].qeue: ")
+
+
 @test("a subscription's backlog is read by the name and selector of the Stackdriver adapter, once for all who ask")
 def _(box):
     with cluster(box) as (api, made), monitoring.Monitoring("my-project") as google:
@@ -197,7 +231,7 @@ def _(box):
     with cluster(box) as (api, made):
         config = api.kubeconfig(box.path("kubeconfig"))
         for flags, part in (
-                ([], "accepted: at least one of --controller URL (pools), --monitoring"),
+                ([], "accepted: at least one of --controller URL (pools), --queues FILE"),
                 (["--monitoring-project", "p"], "accepted beside --monitoring"),
                 (["--monitoring", "--monitoring-endpoint", "ftp://x"], "accepted: http://HOST:PORT or https://HOST"),
                 (["--monitoring", "--cert-file", made.server.cert], "accepted: both, or none"),

@@ -7,6 +7,8 @@
         api.rights.add(("jane", "shop"))           # SubjectAccessReview: may list metrics there
         api.configure(proxy_ca=other)              # the ConfigMap changes; watches are told
         api.calls("tokenreviews")                  # how often it was asked
+    api.put("/api/v1/namespaces/ops/secrets/x", {"data": {}})   # any object; GET, PUT and PATCH know its version
+    api.refusals["/api/v1/..."] = 403          # of such a path
 
 Nothing is checked of who asks it: it listens on loopback, without TLS.
 """
@@ -25,6 +27,7 @@ class ApiServer:
         self._lock = threading.Condition()
         self.tokens, self.rights, self._calls, self._end, self.down = {}, set(), [], False, False
         self._version, self._config, self._past = 1, {}, []
+        self.objects, self.refusals = {}, {}
         self.configure(client_ca=client_ca, proxy_ca=proxy_ca, allowed_names=list(allowed_names))
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -80,6 +83,23 @@ class ApiServer:
         with self._lock:
             self._calls.append(path)
 
+    def put(self, path, sent):
+        with self._lock:
+            self._version += 1
+            sent = {**sent, "metadata": {**sent.get("metadata", {}), "resourceVersion": str(self._version)}}
+            self.objects[path] = sent
+            return sent
+
+    def change(self, path, sent, merged):
+        """A PUT, or a PATCH that is merged into what is there: (status, object)."""
+        with self._lock:
+            there = self.objects.get(path)
+            if there is None:
+                return 404, None
+            if sent.get("metadata", {}).get("resourceVersion") not in (None, there["metadata"]["resourceVersion"]):
+                return 409, None
+        return 200, self.put(path, _merge(there, sent) if merged else sent)
+
     def events_after(self, version):
         """Waits for what is newer than `version`; empty at the end."""
         with self._lock:
@@ -96,6 +116,19 @@ class ApiServer:
             return {"allowed": "system:authenticated" in spec.get("groups", [])}
         allowed = (spec["user"], resource["namespace"]) in self.rights and resource["verb"] in ("list", "watch")
         return {"allowed": allowed, "reason": "" if allowed else "no rule allows it"}
+
+
+def _merge(old, new):
+    """RFC 7396."""
+    if not isinstance(new, dict):
+        return new
+    out = dict(old) if isinstance(old, dict) else {}
+    for key, value in new.items():
+        if value is None:
+            out.pop(key, None)
+        else:
+            out[key] = _merge(out.get(key), value)
+    return out
 
 
 class _Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -138,13 +171,34 @@ def _handler(api):
             self.answer(201, {"kind": kind, "apiVersion": path.removeprefix("/apis/").rpartition("/")[0],
                               "status": judge(spec)})
 
+        def do_PUT(self):
+            self.change(merged=False)
+
+        def do_PATCH(self):
+            self.change(merged=True)
+
+        def change(self, merged):
+            sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            api.called(f"{self.command} {self.path}")
+            if not self.refused() and not self.forbidden(self.path):
+                status, body = api.change(self.path, sent, merged)
+                self.answer(status, body or {"kind": "Status", "code": status, "message": "not as it was"})
+
+        def forbidden(self, path):
+            status = api.refusals.get(path)
+            if status:
+                self.answer(status, {"kind": "Status", "code": status, "message": 'User "me" cannot do that'})
+            return status is not None
+
         def do_GET(self):
             url = urllib.parse.urlsplit(self.path)
             query = urllib.parse.parse_qs(url.query)
             api.called(url.path)
-            if self.refused():
+            if self.refused() or self.forbidden(url.path):
                 return
-            if url.path != "/api/v1/namespaces/kube-system/configmaps":
+            if url.path in api.objects:
+                self.answer(200, api.objects[url.path])
+            elif url.path != "/api/v1/namespaces/kube-system/configmaps":
                 self.answer(404, {"kind": "Status", "code": 404, "message": "not here"})
             elif "watch" in query:
                 self.watch(int(query["resourceVersion"][0]))
