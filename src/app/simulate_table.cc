@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "app/text.h"
 
@@ -13,8 +14,7 @@ namespace {
 using Row = std::vector<std::string>;
 
 std::string wait_text(double s) {
-  return s < 100 ? fmt::format("{:.1f} s", s)
-                 : humane_duration(std::chrono::seconds{static_cast<std::int64_t>(s + 0.5)});
+  return s < 100 ? fmt::format("{:.1f} s", s) : humane_duration(std::chrono::seconds{std::llround(s)});
 }
 
 std::string count_text(double n) {
