@@ -170,8 +170,8 @@ def condition(k8s, name, kind):
 
 
 def begin(k8s, rig, work, resource_metrics, least=1):
-    """Both Deployments with their HPAs, each with its own subscription of one topic; the CPU one has a number. `least` is
-    0 where the cluster's HPA can."""
+    """Both Deployments with their HPAs, each with its own subscription of one topic; the CPU one has a number. `least`
+    is 0 where the cluster's HPA can."""
     rig.topic("orders", "orders-backlog", "orders-cpu")
     for name, subscription in ((BACKLOG, "orders-backlog"), (CPU, "orders-cpu")):
         k8s.create("deployments", deployment(name, rig.image, rig.counter.address, subscription, work, "orders"))
