@@ -15,7 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using model::Observation;
-using model::Word;
 using model::WorkerState;
 using testing::HasSubstr;
 using testing::StartsWith;
