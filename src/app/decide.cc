@@ -49,12 +49,9 @@ bool has_policy(const boost::json::object& line, std::string_view word) {
 
 // What the contract knows and this version does not.
 std::optional<Error> of_a_later_version(const boost::json::object& line) {
-  for (const char* word : {"lag", "kedaScaledJob"}) {
-    if (has_policy(line, word)) {
-      return invalid(fmt::format("$.policy.{}", word), "not in this version", "threshold, backlogPerWorker, hpa");
-    }
-  }
-  return std::nullopt;
+  return has_policy(line, "kedaScaledJob") ? std::optional(invalid("$.policy.kedaScaledJob", "not in this version",
+                                                                   "threshold, backlogPerWorker, lag, hpa"))
+                                           : std::nullopt;
 }
 
 struct Question {
@@ -269,27 +266,28 @@ aio::Task<int> run_decide(Context& context, Args args) {
 }  // namespace
 
 Verb decide_verb() {
-  return {.name = "decide",
-          .summary = "decide from JSON lines, or run a journal's decisions again",
-          .about =
-              "Reads one JSON object a line from standard input and writes its decision:\n"
-              "  {\"policy\":{..},\"workers\":{..},\"seen\":{..as in the journal..},\"at_ms\":1000,\"state\":null}\n"
-              "  {\"decision\":{..},\"state\":{..}}\n"
-              "Nothing is kept between lines but what `state` carries. A line that cannot be read gives\n"
-              "{\"error\":{\"at\":\"$.path\",\"message\":\"..\"}} and exit 3 at the end.\n"
-              "\n"
-              "The policies of a pool are threshold and backlogPerWorker. With {\"policy\":{\"hpa\":{..}}} it is the\n"
-              "stock HorizontalPodAutoscaler of Kubernetes instead, one sync a line: docs/reference/hpa.md.\n"
-              "\n"
-              "With --journal every tick of a journal is decided again and compared: exit 1 when one differs.",
-          .examples = {{"sluice decide --journal .sluice/orders/journal.jsonl", "is every decision still the same?"}},
-          .flags = {{.name = "journal",
-                     .kind = Kind::file,
-                     .value = "FILE",
-                     .help = "run every tick of this journal again (- is standard input)"}},
-          .positionals = {},
-          .rest = "",
-          .run = run_decide};
+  return {
+      .name = "decide",
+      .summary = "decide from JSON lines, or run a journal's decisions again",
+      .about =
+          "Reads one JSON object a line from standard input and writes its decision:\n"
+          "  {\"policy\":{..},\"workers\":{..},\"seen\":{..as in the journal..},\"at_ms\":1000,\"state\":null}\n"
+          "  {\"decision\":{..},\"state\":{..}}\n"
+          "Nothing is kept between lines but what `state` carries. A line that cannot be read gives\n"
+          "{\"error\":{\"at\":\"$.path\",\"message\":\"..\"}} and exit 3 at the end.\n"
+          "\n"
+          "The policies of a pool are threshold, backlogPerWorker and lag. With {\"policy\":{\"hpa\":{..}}} it is the\n"
+          "stock HorizontalPodAutoscaler of Kubernetes instead, one sync a line: docs/reference/hpa.md.\n"
+          "\n"
+          "With --journal every tick of a journal is decided again and compared: exit 1 when one differs.",
+      .examples = {{"sluice decide --journal .sluice/orders/journal.jsonl", "is every decision still the same?"}},
+      .flags = {{.name = "journal",
+                 .kind = Kind::file,
+                 .value = "FILE",
+                 .help = "run every tick of this journal again (- is standard input)"}},
+      .positionals = {},
+      .rest = "",
+      .run = run_decide};
 }
 
 }  // namespace sluice::app

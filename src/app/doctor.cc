@@ -22,7 +22,7 @@ constexpr std::array codes{
     DoctorCode{"D001", "pool", "The pool file is not valid, or a state folder does not say what its pool is.",
                "Mend the places that are listed, each with line, column and the accepted form."},
     DoctorCode{"D002", "pool", "The pool uses a queue or a policy that this version does not have.",
-               "Use a local queue and threshold, backlogPerWorker or hpa."},
+               "Use what the finding accepts: lag needs a local queue, or RabbitMQ with management."},
     DoctorCode{"D004", "pool", "The pool is paused: it is observed, and nothing is started.", "Remove `paused: true`."},
     DoctorCode{"D010", "queue", "The queue file is not there yet.", "`sluice publish` makes it."},
     DoctorCode{"D011", "queue", "The queue file cannot be opened, or is damaged.",

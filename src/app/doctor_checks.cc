@@ -176,8 +176,7 @@ void check_pool(std::vector<Finding>& out, const PoolLook& look) {
   }
   const pool::PoolSpec& spec = *place.spec;
   if (const Result<void> known = control::decidable(spec); !known) {
-    add(out, "pool", Health::failed, "D002", where + ": " + known.error().what,
-        "use policy threshold, backlogPerWorker or hpa");
+    add(out, "pool", Health::failed, "D002", where + ": " + known.error().what, "use what the line above accepts");
     return;
   }
   add(out, "pool", Health::ok, "",

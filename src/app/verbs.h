@@ -22,6 +22,7 @@ namespace sluice::app {
 [[nodiscard]] Verb controller_verb();
 [[nodiscard]] Verb adapter_verb();
 [[nodiscard]] Verb decide_verb();
+[[nodiscard]] Verb simulate_verb();
 [[nodiscard]] Verb crd_verb();
 [[nodiscard]] Verb completion_verb();
 [[nodiscard]] Verb man_verb();

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "control/hpa.h"
+#include "control/lag.h"
 #include "policy/backlog_per_worker.h"
 #include "policy/threshold.h"
 #include "policy/words.h"
@@ -68,7 +69,8 @@ Duration interval(const pool::PoolSpec& spec) {
   return pool::every(spec.policy).period.value_or(adaptive_interval);
 }
 
-Proposal propose(const pool::PoolSpec& spec, const Observation& seen, ControlState& next) {
+Proposal propose(const pool::PoolSpec& spec, const Observation& seen, const policy::LagParts& parts,
+                 ControlState& next) {
   if (const auto* threshold = std::get_if<pool::ThresholdPolicy>(&spec.policy)) {
     return policy::propose(policy::ThresholdOptions{.messages = threshold->messages,
                                                     .age = threshold->age,
@@ -79,6 +81,9 @@ Proposal propose(const pool::PoolSpec& spec, const Observation& seen, ControlSta
   }
   if (const auto* hpa = std::get_if<pool::HpaPolicy>(&spec.policy)) {
     return propose_hpa(spec, *hpa, seen, next.hpa);
+  }
+  if (const auto* lag = std::get_if<pool::LagPolicy>(&spec.policy)) {
+    return propose_lag(spec, *lag, seen, parts, next.lag);
   }
   const auto& per_worker = std::get<pool::BacklogPerWorkerPolicy>(spec.policy);
   return policy::propose(
@@ -204,7 +209,8 @@ void clamp_surge(Draft& d) {
   std::int64_t surge = std::max(surge_least, d.seen.live());
   if (const auto* threshold = std::get_if<pool::ThresholdPolicy>(&d.spec.policy)) {
     surge = threshold->step;
-  } else if (std::holds_alternative<pool::HpaPolicy>(d.spec.policy)) {
+  } else if (std::holds_alternative<pool::HpaPolicy>(d.spec.policy) ||
+             std::holds_alternative<pool::LagPolicy>(d.spec.policy)) {
     surge = d.spec.workers.max;  // it has limits of its own, and its numbers are the point
   }
   surge = d.spec.workers.surge.value_or(surge);
@@ -260,16 +266,18 @@ std::int64_t needed(const Draft& d) {
 }
 
 // In a Deployment nobody leaves unasked: idle workers that were not needed for a while are asked to. Not beside some
-// without a place, which would go in their stead.
+// without a place, which would go in their stead. The policy lag says for any fleet how long nobody is spare.
 void let_go(Draft& d) {
   const std::int64_t spare = d.useful - d.seen.count(WorkerState::unknown) - needed(d);
-  if (!d.spec.workers.deployment || d.growth() > 0 || d.word == Word::blind || d.seen.unplaced() > 0 || spare <= 0) {
+  if (!asked_to_leave(d.spec) || d.growth() > 0 || d.word == Word::blind || d.seen.unplaced() > 0 || spare <= 0) {
     d.next.spare_since_ms.reset();
     return;
   }
   const std::int64_t since = d.next.spare_since_ms.value_or(d.seen.at_ms);
+  const bool kept = std::holds_alternative<pool::LagPolicy>(d.spec.policy);
+  const std::int64_t wait = kept ? 0 : to_ms(d.spec.workers.idle_exit.value_or(spare_default));
   d.next.spare_since_ms = since;
-  const std::int64_t left = since + to_ms(d.spec.workers.idle_exit.value_or(spare_default)) - d.seen.at_ms;
+  const std::int64_t left = since + wait - d.seen.at_ms;
   if (left > 0) {
     d.look_again_in(left);
     return;
@@ -307,21 +315,34 @@ Step finish(Draft& d) {
 }  // namespace
 
 Result<void> decidable(const pool::PoolSpec& spec) {
-  if (std::holds_alternative<pool::PubsubQueue>(spec.queue) &&
-      std::holds_alternative<pool::ThresholdPolicy>(spec.policy)) {
+  const bool threshold = std::holds_alternative<pool::ThresholdPolicy>(spec.policy);
+  const bool lag = std::holds_alternative<pool::LagPolicy>(spec.policy);
+  if (std::holds_alternative<pool::PubsubQueue>(spec.queue) && (threshold || lag)) {
+    return Error{
+        Code::invalid,
+        fmt::format("policy {} needs to know what waits, and Pub/Sub counts what is in work as well; accepted: "
+                    "backlogPerWorker, hpa",
+                    pool::policy_word(spec.policy))};
+  }
+  const auto* rabbit = std::get_if<pool::RabbitQueue>(&spec.queue);
+  if (lag && rabbit != nullptr && !rabbit->management) {
     return Error{Code::invalid,
-                 "policy threshold needs to know what waits, and Pub/Sub counts what is in work as well; accepted: "
-                 "backlogPerWorker, hpa"};
+                 "policy lag needs to know how many messages were published and done, which RabbitMQ tells by its "
+                 "management API alone; accepted: queue.rabbitmq.management, or policy threshold or backlogPerWorker"};
   }
-  if (!std::holds_alternative<pool::LagPolicy>(spec.policy)) {
-    return {};
-  }
-  return Error{Code::invalid,
-               fmt::format("policy {} is not in this version; accepted: threshold, backlogPerWorker, hpa",
-                           pool::policy_word(spec.policy))};
+  return {};
+}
+
+bool asked_to_leave(const pool::PoolSpec& spec) {
+  return spec.workers.deployment || std::holds_alternative<pool::LagPolicy>(spec.policy);
 }
 
 Step decide(const pool::PoolSpec& spec, const ControlState& state, const Observation& seen) {
+  return decide_without(policy::LagParts{}, spec, state, seen);
+}
+
+Step decide_without(const policy::LagParts& parts, const pool::PoolSpec& spec, const ControlState& state,
+                    const Observation& seen) {
   Draft d{.spec = spec, .seen = seen, .next = state};
   d.useful = seen.useful();
   d.wanted = d.useful;
@@ -331,7 +352,7 @@ Step decide(const pool::PoolSpec& spec, const ControlState& state, const Observa
     d.sentence = "workers unknown" + (seen.fleet.error ? ": " + *seen.fleet.error : std::string());
     return finish(d);
   }
-  d.proposal = propose(spec, seen, d.next);
+  d.proposal = propose(spec, seen, parts, d.next);
   d.word = d.proposal.word;
   d.sentence = d.proposal.sentence;
   d.again_in_ms = d.proposal.again_in_ms;
@@ -362,68 +383,6 @@ Step decide(const pool::PoolSpec& spec, const ControlState& state, const Observa
   take_back(d);
   let_go(d);
   return finish(d);
-}
-
-namespace {
-
-bool without_work(const model::Worker& worker) {
-  return (worker.state == WorkerState::idle || worker.state == WorkerState::ready) && worker.handling == 0;
-}
-
-// Those without a place first, the youngest of them in front; then, in a Deployment, the ones that had nothing to do
-// for the longest time.
-void plan_fewer(const pool::PoolSpec& spec, std::size_t fewer, const model::FleetView& view, model::Plan& out) {
-  std::vector<const model::Worker*> unplaced;
-  std::vector<const model::Worker*> idle;
-  for (const model::Worker& worker : view.workers) {
-    if (worker.state == WorkerState::requested || worker.state == WorkerState::unscheduled) {
-      unplaced.push_back(&worker);
-    } else if (spec.workers.deployment && without_work(worker) && !worker.deaf) {
-      idle.push_back(&worker);
-    }
-  }
-  std::ranges::sort(unplaced, [](const auto* a, const auto* b) {
-    return std::pair(a->created_at, a->slot) > std::pair(b->created_at, b->slot);
-  });
-  std::ranges::sort(idle, {}, [](const auto* worker) { return std::pair(worker->since, worker->slot); });
-  for (const model::Worker* worker : unplaced) {
-    if (out.withdraw.size() < fewer) {
-      out.withdraw.push_back(worker->slot);
-    }
-  }
-  for (const model::Worker* worker : idle) {
-    if (out.withdraw.size() + out.drain.size() < fewer) {
-      out.drain.push_back(worker->slot);
-    }
-  }
-}
-
-}  // namespace
-
-model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, const model::FleetView& view) {
-  model::Plan out;
-  if (decision.change > 0) {
-    // Slots below `min` start with idle exit off, so they are filled first.
-    for (const bool below_min : {true, false}) {
-      for (const int slot : view.free_slots) {
-        const bool wanted = slot >= 0 && slot < spec.workers.max && (slot < spec.workers.min) == below_min;
-        if (wanted && static_cast<std::int64_t>(out.start.size()) < decision.change) {
-          out.start.push_back(slot);
-        }
-      }
-    }
-  }
-  if (decision.change < 0) {
-    plan_fewer(spec, static_cast<std::size_t>(-decision.change), view, out);
-  }
-  if (!spec.paused) {
-    for (const model::Worker& worker : view.workers) {
-      if (worker.stays_when_idle && worker.slot >= spec.workers.min && without_work(worker)) {
-        out.drain.push_back(worker.slot);
-      }
-    }
-  }
-  return out;
 }
 
 }  // namespace sluice::control

@@ -5,8 +5,9 @@
 //
 // Order: what cannot be seen holds; `paused` observes only; the policy proposes; then the clamps in this order, each
 // adding its reason: unknown.floor, min, max, broken, capacity, surge, leader. Nothing here ever ends a running worker:
-// workers leave by themselves, or, in a Deployment, when they are asked to while they have no work; only those that
-// never got a place are taken back. A fleet in which nothing may be changed (FleetView::hold) holds.
+// workers leave by themselves, or, in a Deployment and with the policy lag, when they are asked to while they have no
+// work; only those that never got a place are taken back. A fleet in which nothing may be changed (FleetView::hold)
+// holds.
 #include <cstdint>
 #include <optional>
 
@@ -14,6 +15,7 @@
 #include "control/state.h"
 #include "model/decision.h"
 #include "model/observation.h"
+#include "policy/lag.h"
 #include "pool/types.h"
 
 namespace sluice::control {
@@ -27,11 +29,20 @@ struct Step {
 // Requires: decidable(spec). `decision.change` > 0 asks for workers, < 0 takes back workers without a place.
 [[nodiscard]] Step decide(const pool::PoolSpec& spec, const ControlState& state, const model::Observation& seen);
 
+// The same with parts of the policy lag left out, for a simulator that measures what each is worth.
+[[nodiscard]] Step decide_without(const policy::LagParts& parts, const pool::PoolSpec& spec, const ControlState& state,
+                                  const model::Observation& seen);
+
+// Whether the scaler asks workers to leave that have nothing to do: of a Deployment, and with the policy lag. Elsewhere
+// they leave by themselves.
+[[nodiscard]] bool asked_to_leave(const pool::PoolSpec& spec);
+
 // Whether this version has the pool's policy; Code::invalid with what it has otherwise.
 [[nodiscard]] Result<void> decidable(const pool::PoolSpec& spec);
 
 // The slots for a decision: starts in the view's order of free slots, those below `min` first; takes back the youngest
-// workers without a place; asks idle workers to drain that stay (started below an earlier `min`) or are a Deployment's.
+// workers without a place; asks idle workers to drain that stay (started below an earlier `min`), are a Deployment's or
+// of a pool with the policy lag, there by the emptiest node.
 [[nodiscard]] model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision,
                                const model::FleetView& view);
 

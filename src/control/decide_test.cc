@@ -302,14 +302,6 @@ TEST(Decide, PausedObservesOnly) {
   EXPECT_EQ(step.decision.change, 0);
 }
 
-TEST(Decide, RefusesPoliciesItDoesNotHave) {
-  pool::PoolSpec spec = threshold_spec();
-  EXPECT_TRUE(decidable(spec));
-  spec.policy = pool::LagPolicy{.max = 60s};
-  EXPECT_EQ(decidable(spec).error().what,
-            "policy lag is not in this version; accepted: threshold, backlogPerWorker, hpa");
-}
-
 model::FleetView view_of(std::vector<model::Worker> workers, std::vector<int> free) {
   return model::FleetView{.workers = std::move(workers), .free_slots = std::move(free)};
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "control/hpa.h"
+#include "control/lag.h"
 #include "control/what_if.h"
 #include "model/json.h"
 #include "policy/backlog_per_worker.h"
@@ -143,7 +144,9 @@ std::vector<std::string> backlog_arithmetic(const pool::PoolSpec& spec, const po
   return out;
 }
 
-std::vector<std::string> arithmetic(const pool::PoolSpec& spec, const Observation& seen) {
+std::vector<std::string> arithmetic(const Told& told) {
+  const pool::PoolSpec& spec = told.spec;
+  const Observation& seen = told.tick.seen;
   if (const auto* threshold = std::get_if<pool::ThresholdPolicy>(&spec.policy)) {
     return threshold_arithmetic(spec, *threshold, seen);
   }
@@ -156,7 +159,9 @@ std::vector<std::string> arithmetic(const pool::PoolSpec& spec, const Observatio
     }
     return {hpa_arithmetic(spec, *hpa, seen), "then the HPA's tolerance, stabilization and limits, as the reason says"};
   }
-  return {fmt::format("the arithmetic of policy {} is not in this version", pool::policy_word(spec.policy))};
+  const auto& lag = std::get<pool::LagPolicy>(spec.policy);
+  return told.before ? lag_arithmetic(spec, lag, seen, told.before->lag)
+                     : std::vector<std::string>{"what had been learned by then is not in the journal"};
 }
 
 std::string clamp_reason(const std::string& by, const pool::PoolSpec& spec, const Observation& seen) {
@@ -237,7 +242,7 @@ Explanation explain(const Told& told) {
   }
   out.waiting = waiting_workers(seen);
   out.unknown = unknowns(seen);
-  out.needed = arithmetic(told.spec, seen);
+  out.needed = arithmetic(told);
   for (const model::Clamp& clamp : decision.clamps) {
     out.clamps.push_back({clamp, clamp_reason(clamp.by, told.spec, seen)});
   }

@@ -11,6 +11,9 @@
 namespace sluice::control {
 namespace {
 
+// What the policy lag remembers is as large as fifty lines: beside one line of fifty it costs no more than they do, and
+// what it was at the others follows from the lines between.
+constexpr std::size_t lines_a_memory = 50;
 // A tick, what it did, and the ticks folded after it: whatever the bounds, the last decision stays.
 constexpr std::size_t kept_least = 3;
 
@@ -32,7 +35,8 @@ std::string_view front_text(std::string_view line, std::string_view key) {
 }  // namespace
 
 std::size_t JournalRing::cost(const Entry& entry) {
-  return sizeof(Entry) + entry.line.size();
+  const bool learned = entry.before && !entry.before->lag.empty();
+  return sizeof(Entry) + entry.line.size() + (learned ? policy::memory_size(entry.before->lag.get()) : 0);
 }
 
 std::size_t JournalRing::share() const {
@@ -57,7 +61,10 @@ void JournalRing::trim(Lines& lines) {
 
 void JournalRing::add(const std::string& pool, std::string_view line, const std::optional<ControlState>& before) {
   Lines& lines = pools_[pool];
-  lines.entries.push_back({.line = std::string(line), .before = before});
+  const bool large = before && !before->lag.empty();
+  const bool kept = before && (!large || lines.since_memory >= lines_a_memory || lines.entries.empty());
+  lines.since_memory = kept ? 0 : lines.since_memory + 1;
+  lines.entries.push_back({.line = std::string(line), .before = kept ? before : std::nullopt});
   const std::size_t more = cost(lines.entries.back());
   lines.bytes += more;
   bytes_ += more;
@@ -100,19 +107,18 @@ std::optional<Story> JournalRing::story(const std::string& pool, const Ask& ask)
     return std::nullopt;
   }
   Story story(ask);
-  if (!at->second.pool_line.empty()) {
+  bool told = at->second.pool_line.empty();
+  if (!told) {
     story.feed(at->second.pool_line);
-    // What the lines that have gone had told of what deciding remembered.
-    const auto first =
-        std::ranges::find_if(at->second.entries, [](const Entry& entry) { return entry.before.has_value(); });
-    if (first != at->second.entries.end()) {
-      std::string state = fmt::format(R"({{"event":"state","tick":"{}","pool":"{}","state":)",
-                                      front_text(first->line, "\"tick\":\""), json_escape(pool));
-      append_json(state, *first->before);
-      story.feed(state + "}");
-    }
   }
   for (const Entry& entry : at->second.entries) {
+    if (!told && entry.before) {  // what the lines that have gone had told of what deciding remembered
+      std::string state = fmt::format(R"({{"event":"state","tick":"{}","pool":"{}","state":)",
+                                      front_text(entry.line, "\"tick\":\""), json_escape(pool));
+      append_json(state, *entry.before);
+      story.feed(state + "}");
+      told = true;
+    }
     if (!story.feed(entry.line)) {
       break;
     }

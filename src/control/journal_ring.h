@@ -4,8 +4,8 @@
 //
 // Not the journal file read again: in a cluster the journal is a container's output, which its writer cannot read.
 // Bounded in lines and bytes for a pool and in all; pools share what there is evenly, so a busy one never pushes out
-// what a quiet one decided. What deciding remembered is kept beside each tick, so that the oldest tick kept is
-// explained as well as from a file that has all before it.
+// what a quiet one decided. What deciding remembered is kept beside each tick (of the policy lag, beside some),
+// so that the oldest tick kept is explained as well as from a file that has all before it.
 #include <cstddef>
 #include <deque>
 #include <map>
@@ -49,6 +49,7 @@ class JournalRing {
   struct Lines {
     std::string pool_line;  // the spec in force at the first entry, where that has gone from the front
     std::deque<Entry> entries;
+    std::size_t since_memory = 0;  // lines since one that was kept with what deciding remembered
     std::size_t bytes = 0;
   };
   static std::size_t cost(const Entry& entry);

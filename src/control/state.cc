@@ -7,6 +7,7 @@
 
 #include "model/json_reader.h"
 #include "policy/hpa_json.h"
+#include "policy/lag_json.h"
 
 namespace sluice::control {
 namespace {
@@ -37,6 +38,17 @@ HpaMemory hpa_from_json(model::JsonReader& in, std::optional<Error>& error) {
 
 }  // namespace
 
+const policy::LagMemory& LagHeld::get() const {
+  static const policy::LagMemory nothing;
+  return memory_ ? *memory_ : nothing;
+}
+
+void LagHeld::set(policy::LagMemory next) {
+  if (next != get()) {
+    memory_ = std::make_shared<const policy::LagMemory>(std::move(next));
+  }
+}
+
 void append_json(std::string& out, const ControlState& state) {
   out += fmt::format(R"({{"fresh":{},"hold_until_ms":{},"blind_since_ms":{},"broken":)", state.fresh,
                      number(state.hold_until_ms), number(state.blind_since_ms));
@@ -52,6 +64,12 @@ void append_json(std::string& out, const ControlState& state) {
     out += fmt::format(R"("hpa":{{"wanted":{},"synced_ms":{},"controller":)", state.hpa->wanted, state.hpa->synced_ms);
     policy::append_json(out, state.hpa->controller);
     out += "}}";
+  }
+  if (!state.lag.empty()) {
+    out.back() = ',';
+    out += "\"lag\":";
+    policy::append_json(out, state.lag.get());
+    out += '}';
   }
 }
 
@@ -76,6 +94,14 @@ Result<ControlState> state_from_json(const boost::json::value& json, const std::
   in.integer("spare_since_ms", out.spare_since_ms);
   if (auto hpa = in.object("hpa")) {
     out.hpa = hpa_from_json(*hpa, error);
+  }
+  if (const boost::json::value* lag = in.get("lag")) {
+    Result<policy::LagMemory> memory = policy::lag_memory_from_json(*lag, in.at("lag"));
+    if (memory) {
+      out.lag.set(std::move(*memory));
+    } else if (!error) {
+      error = memory.error();
+    }
   }
   in.end();
   if (error) {

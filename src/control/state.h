@@ -2,11 +2,13 @@
 #pragma once
 // What deciding remembers between ticks, all of it: written to the journal, so that any later tick can be run again.
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "base/result.h"
 #include "policy/hpa.h"
+#include "policy/lag_memory.h"
 
 namespace boost::json {
 class value;
@@ -29,6 +31,22 @@ struct HpaMemory {
   friend bool operator==(const HpaMemory&, const HpaMemory&) = default;
 };
 
+// The policy lag. Shared, as it is large and a state is copied often, and never changed; equal when its values are.
+class LagHeld {
+ public:
+  // A memory that has not seen anything where there is none.
+  [[nodiscard]] const policy::LagMemory& get() const;
+  [[nodiscard]] bool empty() const { return memory_ == nullptr; }
+  // Keeps what it has where `next` is equal to it.
+  void set(policy::LagMemory next);
+  friend bool operator==(const LagHeld& a, const LagHeld& b) {
+    return a.memory_ == b.memory_ || (a.empty() == b.empty() && a.get() == b.get());
+  }
+
+ private:
+  std::shared_ptr<const policy::LagMemory> memory_;
+};
+
 // Times are at_ms of the same boot of the machine.
 struct ControlState {
   bool fresh = false;                         // a scaler that has not ticked yet
@@ -38,6 +56,7 @@ struct ControlState {
   std::optional<std::int64_t>
       spare_since_ms;            // a Deployment has had more workers than it needs; written where it is so
   std::optional<HpaMemory> hpa;  // written where there is one
+  LagHeld lag;                   // the same
   friend bool operator==(const ControlState&, const ControlState&) = default;
 };
 

@@ -212,6 +212,9 @@ void say_age(std::vector<std::string>& out, World world) {
 }
 
 void say_leaving(std::vector<std::string>& out, const World& world) {
+  if (std::holds_alternative<pool::LagPolicy>(world.spec.policy)) {
+    return;  // how long they are kept is learned, and in the reason
+  }
   const std::optional<Duration> idle = pool::idle_exit(world.spec);
   if (world.seen.live() > world.spec.workers.min && idle) {
     const char* const leave = world.spec.workers.deployment ? "are asked to leave" : "leave by themselves";

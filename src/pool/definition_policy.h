@@ -56,7 +56,7 @@ template <class V, Is<LagPolicy> T>
 void describe(V& v, T& o) {
   v.about(
       "A message waits at most this long: the fewest workers for which every message starts in time, learned from the "
-      "queue.");
+      "queue. Needs the counts of published and finished messages: a local queue, or RabbitMQ with `management`.");
   v.field("max", o.max, {.doc = "The longest wait.", .required = true, .longest = wait_longest});
   v.field(
       "percentile", o.percentile,

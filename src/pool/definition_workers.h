@@ -100,7 +100,7 @@ void describe(V& v, T& o) {
            .min = 1,
            .max = workers_limit,
            .default_text =
-               "threshold 1; backlogPerWorker 8 or the live workers, whichever is more; lag its own; hpa none"});
+               "threshold 1; backlogPerWorker 8 or the live workers, whichever is more; lag and hpa workers.max"});
   v.field("startDeadline", o.start_deadline,
           {.doc = "A worker that is not ready after this time has failed to start."});
   v.field("fullAfter", o.full_after,
@@ -110,7 +110,8 @@ void describe(V& v, T& o) {
       "maxRuntime", o.max_runtime,
       {.doc = "The longest that one message may take.", .longest = std::chrono::hours{720}, .default_text = "none"});
   v.field("idleExit", o.idle_exit,
-          {.doc = "A worker leaves when the queue has been empty for this long.", .default_text = "10s; lag its own"});
+          {.doc = "A worker leaves when the queue has been empty for this long.",
+           .default_text = "10s; lag 15m, as the scaler asks idle workers to leave"});
   v.field("claim", o.claim,
           {.doc = "How it is known that a worker takes messages: the first of these that works, or this one.",
            .words = claim_words});

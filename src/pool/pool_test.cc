@@ -150,7 +150,7 @@ TEST(Pool, ReadsEveryField) {
 TEST(Pool, ReadsEveryPolicy) {
   const Pool lag = pool_of(with_policy("lag: {max: 60s, percentile: 99.9, reserve: 2}"));
   EXPECT_EQ(std::get<LagPolicy>(lag.spec.policy).percentile.value(), 99.9);
-  EXPECT_EQ(idle_exit(lag.spec), std::nullopt);
+  EXPECT_EQ(idle_exit(lag.spec), 15min);
   const Pool backlog = pool_of(with_policy("backlogPerWorker: {messages: 5, every: 1s}"));
   EXPECT_EQ(std::get<BacklogPerWorkerPolicy>(backlog.spec.policy).messages, 5);
   EXPECT_STREQ(policy_word(backlog.spec.policy), "backlogPerWorker");

@@ -8,7 +8,7 @@ std::optional<Duration> idle_exit(const PoolSpec& spec) {
     return spec.workers.idle_exit;
   }
   if (std::holds_alternative<LagPolicy>(spec.policy)) {
-    return std::nullopt;
+    return std::chrono::minutes{15};  // the scaler asks them to leave much sooner: this is for when it does not live
   }
   return std::chrono::seconds{10};
 }

@@ -267,8 +267,8 @@ struct Pool {
 // --- what depends on several fields
 // ------------------------------------------------------------------------------------------
 
-// How long a Job's or a process's worker stays on an empty queue; empty: the policy says (lag). A Deployment's never
-// leave.
+// How long a Job's or a process's worker stays on an empty queue. With lag the scaler asks those that it no longer
+// needs to leave, and this is only for when there is none. A Deployment's never leave.
 [[nodiscard]] std::optional<Duration> idle_exit(const PoolSpec& spec);
 // Workers a node of the process fleet holds.
 [[nodiscard]] std::int64_t slots_per_node(const Workers& workers);

@@ -7,7 +7,6 @@ SNAP_UPDATE=1 this writes it, without that it compares.
 """
 
 import concurrent.futures
-import functools
 import json
 import os
 import re
@@ -16,11 +15,12 @@ import threading
 import time
 from typing import NamedTuple
 
-from lib import BIN, ROOT, contains, equal, main, test, wait_until
+from lib import BIN, ROOT, contains, equal, main, test
 
 # After lib, which says where they are.
 import amqp_script as amqp
 from amqp_script import body, close, deliver, field, frame, header, method, short, start, table
+from peak_memory import nothing_done, peak
 
 PAGE = ROOT / "docs/reference/bad-input-amqp.md"
 AT_ONCE = 4  # cases that are played at the same time; most of them wait
@@ -352,23 +352,6 @@ def _(broker):
 
 # Playing them
 
-def peak(pid):
-    """The most memory the process has had, in kB; 0 when it is gone."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="ascii") as status:
-            return int(re.search(r"VmHWM:\s+(\d+)", status.read())[1])
-    except (OSError, TypeError):
-        return 0
-
-
-@functools.cache
-def nothing_done():
-    """The most memory of a process that only says its version, in kB."""
-    pid = os.posix_spawn(BIN, [BIN, "--version"], {**os.environ, **SANITIZER},
-                         file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
-    return os.wait4(pid, 0)[2].ru_maxrss
-
-
 def line_of(text, words):
     """The line that says it, without what its logger adds."""
     for line in text.splitlines():
@@ -416,7 +399,7 @@ class Player:
             assert ended.exit in (0, 1), f"{whole}exit {ended.exit}"
             for alarm in ("AddressSanitizer", "LeakSanitizer", "runtime error", "check failed"):
                 assert alarm not in ended.err, whole
-            assert most < nothing_done() + PEAK, f"{whole}{most} kB"
+            assert most < nothing_done(BIN, SANITIZER) + PEAK, f"{whole}{most} kB"
             assert broker.connections <= CONNECTS, f"{whole}{broker.connections} connections"
             if not played.says:
                 contains(ended.out, done)

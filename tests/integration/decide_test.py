@@ -58,6 +58,29 @@ def _(box):
     equal(decision["clamps"], [{"by": "max", "from": 10, "to": 3}])
 
 
+@test("the policy lag learns by what it is fed back, and asks for what starts every message in time")
+def _(box):
+    state, reasons = None, []
+    for second in range(0, 300, 5):
+        done = 10 * max(second - 60, 0) if second < 200 else 1400
+        queue = {"ready": {"n": 10 * second - done if second < 200 else 0, "age_ms": 0},
+                 "in_flight": {"n": 0, "age_ms": 0}, "published_n": {"n": 10 * min(second, 140), "age_ms": 0},
+                 "acked_n": {"n": min(done, 1400), "age_ms": 0}}
+        line = changed(policy={"lag": {"max": "60s", "every": "5s"}}, at_ms=1000 + 1000 * second, state=state,
+                       seen={"queue": queue, "fleet": {"age_ms": 0}})
+        answer = decide(box, [line], 0).json[0]
+        state = answer["state"]
+        reasons.append((second, answer["decision"]["workers"], answer["decision"]["reason"]))
+    equal(reasons[0][1], 0, "nothing waits")
+    contains(reasons[4][2], "grow: 200 messages wait")
+    equal(reasons[-1][2].split(":")[0], "steady")
+    equal(len(json.dumps(state["lag"])) < 16384, True, "it fits into 16 KB")
+    blind = changed(policy={"lag": {"max": "60s"}}, seen={"queue": {"ready": {"n": 37, "age_ms": 4}},
+                                                          "fleet": {"age_ms": 0}})
+    equal(decide(box, [blind], 0).json[0]["decision"]["reason"],
+          "blind: how many messages were published or done is unknown")
+
+
 @test("an unknown backlog is blind, not zero")
 def _(box):
     line = changed(seen={"queue": {"error": "refused"}, "fleet": {"age_ms": 0}})
@@ -105,8 +128,8 @@ def _(box):
         ("{", "$", "not JSON"),
         ("", "$", "not JSON"),
         ("[]", "$", "an array; accepted: one JSON object a line"),
-        (changed(policy={"lag": {"max": "60s"}}), "$.policy.lag", "accepted: threshold, backlogPerWorker"),
-        (changed(policy={"lag": {}, "hpa": {}}), "$.policy.lag", "not in this version"),
+        (changed(policy={"lag": {"max": "60"}}), "$.policy.lag.max", "accepted"),
+        (changed(policy={"lag": {"max": "60s"}}, state={"lag": {"step_ms": 5000}}), "$.state.lag.asked", "nothing"),
         (hpa(maxReplicas=0), "$.policy.hpa.maxReplicas", "0; accepted: a whole number from 1"),
         (hpa(maxReplica=9), "$.policy.hpa.maxReplica", "did you mean maxReplicas?"),
         (hpa(seen={"spec_replicas": 1, "status_replicas": 1, "metrics": [{"values": ["1 kg"]}]}),
@@ -139,6 +162,15 @@ def _(box):
     done = box.sluice("decide", "--journal", path, exit=0)
     equal([line["tick"] for line in done.json], [line["tick"] for line in ticks(path)])
     equal({line["same"] for line in done.json}, {True})
+
+
+@test("a scaler with the policy lag works the queue off, and its journal is decided the same again")
+def _(box):
+    published_and_scaled(box, policy={"lag": {"max": "5s"}})
+    path = journal(box)
+    done = box.sluice("decide", "--journal", path, exit=0)
+    equal({line["same"] for line in done.json}, {True})
+    contains(" ".join(line["decision"]["reason"] for line in done.json), "them within 5 s")
 
 
 @test("a changed decision is a difference: exit 1 and same false")
