@@ -5,8 +5,10 @@ import contextlib
 import http.client
 import json
 import signal
+import socket
 import ssl
 import threading
+import time
 import urllib.parse
 
 from lib import contains, equal, free_port, main, test, wait_until
@@ -224,6 +226,33 @@ def _(box):
             thread.join(30)
         equal(failed, [], "failures")
         equal(rig.process.wait(30).exit, 0, "exit")
+
+
+@test("a thousand clients that never finish what they begin keep nobody from an answer")
+def _(box):
+    with cluster(box) as (api, made), monitoring.Monitoring("my-project") as google:
+        google.show("orders-sub", 7, age_s=1)
+        rig = Rig(box, api, made, "--monitoring", "--monitoring-project", "my-project",
+                  "--monitoring-endpoint", google.url)
+        labels = {"resource.labels.subscription_id": "orders-sub"}
+        equal(rig.metric(PUBSUB, **labels), (200, ["7"]), "before")
+        slow = []
+        try:
+            for number in range(1000):
+                slow.append(socket.create_connection(("127.0.0.1", rig.port), 30))
+                if number % 3:
+                    slow[-1].sendall(b"\x16\x03\x01" if number % 3 == 1 else b"GET / HTTP/1.1\r\n")
+            begin = time.monotonic()
+            for _ in range(20):
+                equal(rig.metric(PUBSUB, **labels), (200, ["7"]), "among them")
+            each_ms = (time.monotonic() - begin) / 20 * 1000
+            print(f"       {each_ms:.0f} ms an answer, a handshake with each", flush=True)
+            status, _, _ = rig.get(f"{GROUP}/namespaces/default/x", made.stranger, Large="x" * 20_000)
+            equal(status, 431, "a head that is too large")
+            equal(rig.metric(PUBSUB, **labels), (200, ["7"]), "after it")
+        finally:
+            for one in slow:
+                one.close()
 
 
 @test("flags that cannot be are refused before anything starts, with what is accepted")
