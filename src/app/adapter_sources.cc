@@ -9,6 +9,7 @@
 #include "external/monitoring.h"
 #include "gcp/cloud_monitoring.h"
 #include "gcp/credentials.h"
+#include "wiring/presence.h"
 
 namespace sluice::app {
 namespace {
@@ -41,6 +42,11 @@ std::shared_ptr<gcp::Metrics> cloud_monitoring(Context& context, const Monitorin
   std::shared_ptr<gcp::TokenSource> tokens = std::make_shared<gcp::NoToken>();
   if (secure) {  // no token of ours goes anywhere unencrypted
     tokens = credentials;
+  }
+  const std::string emulator = context.env("PUBSUB_EMULATOR_HOST").value_or("");
+  if (!emulator.empty() || settings.endpoint.empty()) {  // what stands in for Google's numbers has no Pub/Sub
+    options.has_subscription =
+        wiring::subscription_presence(context.loop, context.clock, context.random, credentials, emulator);
   }
   return std::make_shared<gcp::CloudMonitoring>(context.loop, context.clock, std::move(tokens), std::move(options));
 }

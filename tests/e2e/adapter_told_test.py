@@ -68,9 +68,11 @@ def refusals(k8s, rig):
     bad = [("typo", "sluice-redy", {"pool": "orders"}, "could not find the metric sluice-redy"),
            ("type", "pubsub.googleapis.com|subscription|nothing", subscription("orders-sub"),
             "could not find the descriptor"),
-           ("none", hpa_story.METRIC, subscription("nobodys-sub"), "has no subscription nobodys-sub"),
+           ("none", hpa_story.METRIC, subscription("nobodys-sub"), "no such subscription: nobodys-sub in project"),
+           ("new", hpa_story.METRIC, subscription("new-sub"), "no data yet: subscription new-sub of project"),
            ("label", hpa_story.METRIC, {"bad": "x"}, "is not allowed"),
            ("pool", "sluice-ready", {"pool": "nothing"}, "has no pool that pool=nothing selects")]
+    rig.topic("new", "new-sub")
     for name, metric, labels, _ in bad:
         fleet(k8s, "none", name, 3)
         hpa(k8s, name, metric, **labels)
@@ -85,7 +87,7 @@ def refusals(k8s, rig):
         k8s.wait(word, lambda: part in told(k8s, "none"), 90)
         lines[word] = told(k8s, "none")
         rig.google.heal()
-        k8s.wait(f"it to be over: {word}", lambda: "has no subscription" in told(k8s, "none"), 90)
+        k8s.wait(f"it to be over: {word}", lambda: "no such subscription" in told(k8s, "none"), 90)
     equal(len(set(lines.values())), len(lines), "different lines")
     for line in lines.values():
         equal("\n" in line, False, "one line")

@@ -59,7 +59,8 @@ class Rig:
         name, _, tag = self.image.rpartition(":")
         values = {"image.repository": name, "image.tag": tag, "image.pullPolicy": "Never", "adapter.enabled": "true",
                   "adapter.monitoring.enabled": "true", "adapter.monitoring.project": PROJECT,
-                  "adapter.monitoring.endpoint": self.google.url}
+                  "adapter.monitoring.endpoint": self.google.url,
+                  "adapter.extraEnv[0].name": "PUBSUB_EMULATOR_HOST", "adapter.extraEnv[0].value": self.counter.address}
         words = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
         self.cluster.helm("install", "sluice", ROOT / "deploy/charts/sluice", "--namespace", SPACE,
                           "--create-namespace", *words, *self._values, "--wait", "--timeout", "180s")
