@@ -151,6 +151,14 @@ void load_files(const Scenario& scenario, const Places& places, Loader& loader) 
                    "$.environment.pods.start.quantiles");
 }
 
+// "what is wrong; accepted: what would be right" in its two parts.
+std::pair<std::string, std::string> parted(const std::string& what) {
+  constexpr std::string_view between = "; accepted: ";
+  const std::size_t at = what.find(between);
+  return at == std::string::npos ? std::pair(what, std::string("a policy of this version"))
+                                 : std::pair(what.substr(0, at), what.substr(at + between.size()));
+}
+
 // What only the whole can tell: policies that cannot be decided, names that are there twice.
 void judge(const Scenario& scenario, const Places& places, pool::Report& report) {
   std::set<std::string> names;
@@ -158,8 +166,8 @@ void judge(const Scenario& scenario, const Places& places, pool::Report& report)
     const Contender& one = scenario.policies[i];
     const pool::Pool pool = pool_of(scenario, scenario.pools.front(), one);
     if (const Result<void> can = control::decidable(pool.spec); !can) {
-      add(report, places.at({"policies", i, "policy"}), fmt::format("$.policies[{}].policy", i), can.error().what,
-          "a policy of this version");
+      const auto [found, accepted] = parted(can.error().what);
+      add(report, places.at({"policies", i, "policy"}), fmt::format("$.policies[{}].policy", i), found, accepted);
     }
     if (!names.insert(name_of(one)).second) {
       add(report, places.at({"policies", i}), fmt::format("$.policies[{}]", i),

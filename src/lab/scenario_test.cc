@@ -7,6 +7,10 @@
 namespace sluice::lab {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+
 std::string problems_of(const std::string& text) {
   const Read read = read_scenario(text, no_files);
   EXPECT_EQ(read.scenario.has_value(), read.problems.empty());
@@ -48,6 +52,10 @@ TEST(Scenario, WhatOnlyTheWholeCanTellIsToldToo) {
             "s.yaml:7:12: $.pools[1].name: a second pool called \"a\"; accepted: a name that no other has\n"
             "s.yaml:7:71: $.pools[1].service.quantiles: q.csv is not there; accepted: a CSV file beside the scenario, "
             "or in --traces DIR\n");
+  EXPECT_THAT(problems_of(head + "pools: [{arrivals: [{constant: {rate: 1}}], service: {mean: 1s}}]\n" +
+                          "environment: {metrics: {together: true}}\npolicies: [{policy: {lag: {max: 30s}}}]\n"),
+              AllOf(HasSubstr("$.policies[0].policy: policy lag needs to know what waits"),
+                    EndsWith("; accepted: backlogPerWorker, hpa\n")));
 }
 
 TEST(Scenario, TheHpaMakesADeploymentOfAPool) {

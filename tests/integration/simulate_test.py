@@ -17,7 +17,7 @@ GOLDEN = ROOT / "tests/scenarios/golden"
 TRACES = os.environ.get("SLUICE_TRACES")
 HERE = [one for one in SCENARIOS if TRACES or "trace-" not in one.name]
 FIRST = scaled("6m", "48h")  # of each scenario, in a build with sanitizers
-GOLDEN_FIRST = "30m"
+GOLDEN_FIRST = {"threshold": "30m", "lag": "12m"}  # lag looks and thinks more, which sanitizers make slow
 GOLDEN_TICKS = 8
 
 SMALL = """\
@@ -76,25 +76,28 @@ def _(box):
         equal(simulate(box, *arguments, binary=binary).out, first.out, f"as {binary.parent.name} says it")
 
 
-@test("the journals of the policy threshold are the golden ones")
+@test("the journals of the policies threshold and lag are the golden ones")
 def _(box):
     said_of_traces()
-    update = os.environ.get("SNAP_UPDATE") == "1"
-    arguments = ["--seeds", "1", "--first", GOLDEN_FIRST, "--policy", "threshold"]
-    compared = [path for path in HERE if "threshold:" in path.read_text()]
-    out = simulate(box, *compared, *arguments, "--output", "json", "--journal", "j", "--jobs", "2")
-    runs = {line["scenario"]: line for line in out.json if line["event"] == "run"}
-    for path in compared:
-        run = runs[path.stem]
-        text = "".join(f"{pool['pool']}: {pool['journal']['lines']} lines, {pool['journal']['hash']}\n"
-                       for pool in run["pools"])
-        for journal in sorted((box.dir / "j").glob(f"{path.stem}.threshold*")):
-            text += first_ticks(journal)
-        golden = GOLDEN / f"{path.stem}.txt"
-        if update:
-            GOLDEN.mkdir(exist_ok=True)
-            golden.write_text(text)
-        equal(text, golden.read_text() if golden.exists() else "", f"{golden.name}: SNAP_UPDATE=1 accepts it")
+    for policy in ("threshold", "lag"):
+        compared = [path for path in HERE if f"{policy}:" in path.read_text()]
+        out = simulate(box, *compared, "--seeds", "1", "--first", GOLDEN_FIRST[policy], "--policy", policy,
+                       "--output", "json", "--journal", "j", "--jobs", "2")
+        runs = {line["scenario"]: line for line in out.json if line["event"] == "run"}
+        for path in compared:
+            compare_golden(box, policy, path.stem, runs[path.stem])
+
+
+def compare_golden(box, policy, name, run):
+    text = "".join(f"{pool['pool']}: {pool['journal']['lines']} lines, {pool['journal']['hash']}\n"
+                   for pool in run["pools"])
+    for journal in sorted((box.dir / "j").glob(f"{name}.{policy}*")):
+        text += first_ticks(journal)
+    golden = GOLDEN / f"{name}.{policy}.txt"
+    if os.environ.get("SNAP_UPDATE") == "1":
+        GOLDEN.mkdir(exist_ok=True)
+        golden.write_text(text)
+    equal(text, golden.read_text() if golden.exists() else "", f"{golden.name}: SNAP_UPDATE=1 accepts it")
 
 
 def first_ticks(journal):
