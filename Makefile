@@ -44,7 +44,7 @@ build: ## the static release binary, at build/release/sluice
 # Of the commit alone, so that who builds it again from that gets the same bytes.
 image: build ## the container image, put together without a container engine, at build/image/sluice-VERSION.tar
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} python3 tools/image.py \
-	  --revision "$$(git rev-parse --short=12 HEAD 2>/dev/null)" $(ARGS)
+	  --revision "$$(git rev-parse --short=12 HEAD 2>/dev/null)" $(if $(filter image,$(MAKECMDGOALS)),$(ARGS))
 
 test: ## builds with ASan and UBSan, runs unit and integration tests, sums them up
 	@tools/setup test
