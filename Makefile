@@ -3,7 +3,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo build image test test-faults e2e
+.PHONY: help demo demo-hpa build image test test-faults e2e
 .PHONY: check check-tsan check-tidy check-seeds check-fuzz bench soak seeds fuzz fmt tidy clean
 
 JOBS ?= $(shell nproc)
@@ -44,7 +44,7 @@ build: ## the static release binary, at build/release/sluice
 # Of the commit alone, so that who builds it again from that gets the same bytes.
 image: build ## the container image, put together without a container engine, at build/image/sluice-VERSION.tar
 	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} python3 tools/image.py \
-	  --revision "$$(git rev-parse --short=12 HEAD 2>/dev/null)" $(ARGS)
+	  --revision "$$(git rev-parse --short=12 HEAD 2>/dev/null)" $(if $(filter image,$(MAKECMDGOALS)),$(ARGS))
 
 test: ## builds with ASan and UBSan, runs unit and integration tests, sums them up
 	@tools/setup test
@@ -61,6 +61,11 @@ e2e: image ## a real Kubernetes cluster: built (8 min the first time), started, 
 	@rm -rf $(RESULTS)/e2e && mkdir -p $(RESULTS)/e2e && status=0; \
 	SLUICE_RESULTS=$(RESULTS)/e2e python3 tests/e2e/run.py || status=1; \
 	python3 tools/summary.py $(RESULTS)/e2e || status=1; exit $$status
+
+demo-hpa: image ## the stock HPA on a Pub/Sub backlog beside one on CPU, on a real cluster; 10 min (ARGS=--fast: 2)
+	@tools/setup e2e
+	@tests/e2e/cluster/kube/build.sh
+	@SLUICE_BIN=$(RELEASE) python3 tests/e2e/demo_hpa.py $(ARGS)
 
 # `make -k check` goes on to the next part when one fails, and still ends in failure.
 check: check-tsan check-tidy check-seeds check-fuzz ## the slower checks: ThreadSanitizer, lints, seeds, fuzzers

@@ -21,3 +21,8 @@ foreach(source ${benches})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
   add_dependencies(benches ${name})
 endforeach()
+# The load of bench/adapter_bench.py.
+add_executable(https_load EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/https_load.cc)
+target_link_libraries(https_load PRIVATE OpenSSL::SSL OpenSSL::Crypto Threads::Threads sluice_base)
+set_target_properties(https_load PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+add_dependencies(benches https_load)

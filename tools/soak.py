@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the integration scripts, and what a cluster shows of the fences, with their full counts (SLUICE_SOAK=1).
+"""Runs the integration scripts, and some of those of a cluster, with their full counts (SLUICE_SOAK=1).
 
 What they print is kept in docs/results/.
 """
@@ -27,7 +27,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="only these")
     arguments = parser.parse_args()
-    scripts = [*sorted((ROOT / "tests/integration").glob("*_test.py")), ROOT / "tests/e2e/scaling_test.py"]
+    scripts = [*sorted((ROOT / "tests/integration").glob("*_test.py")),
+               *(ROOT / f"tests/e2e/{name}_test.py" for name in ("scaling", "adapter_told", "adapter_clients", "hpa"))]
     chosen = [s for s in scripts if not arguments.names or s.stem.removesuffix("_test") in arguments.names]
     if not chosen:
         sys.exit("no script of that name" if scripts else "there is no tests/integration/*_test.py")

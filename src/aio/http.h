@@ -114,16 +114,29 @@ struct ServerLimits {
 // Answers one request. Never throws (cancellation apart).
 using Handler = std::function<Task<Response>(Request)>;
 
+// A connection that is ready for requests.
+struct Greeted {
+  std::unique_ptr<Stream> stream;
+  Handler handler = {};  // of this connection; empty: the server's
+};
+// What is done with a connection before its first request: a TLS handshake. Empty: it is closed. Until it returns the
+// connection counts as one that waits for a request, and may have to make room.
+using Greet = std::function<Task<std::optional<Greeted>>(std::unique_ptr<Stream>, Deadline)>;
+
 class Server {
  public:
   Server(Loop& loop, Clock& clock, Handler handler, ServerLimits limits);
   ~Server();
-  // Port 0 takes a free one; returns the port. Code::conflict when it is taken.
-  [[nodiscard]] Result<std::uint16_t> listen_tcp(const std::string& address, std::uint16_t port);
+  // Port 0 takes a free one; returns the port. Code::conflict when it is taken. Without `greet` requests come as they
+  // are.
+  [[nodiscard]] Result<std::uint16_t> listen_tcp(const std::string& address, std::uint16_t port, Greet greet = {});
   // Replaces a dead socket file. Paths longer than a socket address allows are reached through /proc/self/fd.
   [[nodiscard]] Result<void> listen_unix(const std::string& path);
   // Serves what was listened to, until cancelled; then open exchanges are cut.
   [[nodiscard]] Task<void> run();
+  // From now on each connection ends with the answer to the request that it has, or at once: for the time between the
+  // word that we leave and the end. Those that come later are answered still.
+  void wind_down();
   // Serves one connection made elsewhere (TLS, memory) until it ends. `peer` is what its limit is counted by; empty:
   // none.
   [[nodiscard]] Task<void> serve(std::unique_ptr<Stream> stream, std::string peer);

@@ -35,6 +35,25 @@ class Held {
   std::size_t part_;
 };
 
+// A stream that can still be cut by who gave it away.
+class Lent final : public Stream {
+ public:
+  explicit Lent(std::shared_ptr<Stream> below) : below_(std::move(below)) {}
+  Task<Result<std::size_t>> read_some(std::span<char> into, Deadline deadline) override {
+    return below_->read_some(into, deadline);
+  }
+  Task<Result<void>> write_all(std::string_view bytes, Deadline deadline) override {
+    return below_->write_all(bytes, deadline);
+  }
+  std::size_t write_now(std::string_view bytes) override { return below_->write_now(bytes); }
+  Task<Result<void>> end_writing(Deadline deadline) override { return below_->end_writing(deadline); }
+  bool quiet() override { return below_->quiet(); }
+  void cut() override { below_->cut(); }
+
+ private:
+  std::shared_ptr<Stream> below_;
+};
+
 Task<void> answer(const Handler& handler, Request request, std::optional<Response>& out) {
   out = co_await handler(std::move(request));
 }
@@ -43,9 +62,11 @@ Task<void> answer(const Handler& handler, Request request, std::optional<Respons
 
 struct Server::Impl {
   struct Connection {
-    std::unique_ptr<Stream> stream;
+    std::shared_ptr<Stream> socket;  // under what is spoken on it
     std::string peer;
-    Time since;         // it waits for a request since then
+    Time since;  // it waits for a request since then
+    const Handler* handler = nullptr;
+    std::unique_ptr<Stream> stream = {};
     bool busy = false;  // a whole request is there
     bool out = false;   // had to make room
   };
@@ -54,10 +75,11 @@ struct Server::Impl {
   Impl(Loop& l, Clock& c, Handler h, ServerLimits m) : loop(l), clock(c), handler(std::move(h)), limits(m) {}
 
   bool make_room(const std::string& peer);
-  Task<void> accept_on(int listener, TaskGroup& group);
-  Task<void> serve(std::unique_ptr<Stream> stream, std::string peer);
+  Task<void> accept_on(int listener, const Greet& greet, TaskGroup& group);
+  Task<void> serve(std::unique_ptr<Stream> stream, std::string peer, const Greet& greet);
+  Task<void> greet_and_serve(Connection& connection, const Greet& greet);
   Task<void> serve_requests(Connection& connection);
-  Task<Response> handle(Request request, Deadline deadline);
+  Task<Response> handle(const Handler& how, Request request, Deadline deadline);
   Task<Result<void>> reply(Connection& connection, Response response, bool keep, bool head, Deadline deadline);
   Task<bool> receive(Reader& reader);
   Task<void> reply_and_close(Connection& connection, Response response, Deadline deadline);
@@ -66,10 +88,15 @@ struct Server::Impl {
   Clock& clock;
   Handler handler;
   ServerLimits limits;
-  std::list<TcpListener> tcp;
+  struct Tcp {
+    TcpListener listener;
+    Greet greet;
+  };
+  std::list<Tcp> tcp;
   std::list<UnixListener> local;
   std::list<Connection*> connections;
   std::size_t answering = 0;  // bytes of answers on their way
+  bool leaving = false;
 };
 
 // One request on its way in.
@@ -97,7 +124,7 @@ bool Server::Impl::make_room(const std::string& peer) {
     }
     if (victim != nullptr) {
       victim->out = true;
-      victim->stream->cut();
+      victim->socket->cut();
     }
     return victim != nullptr;
   };
@@ -109,12 +136,12 @@ bool Server::Impl::make_room(const std::string& peer) {
   return std::cmp_less(all, limits.connections_max) || evict(false);
 }
 
-Task<void> Server::Impl::accept_on(int listener, TaskGroup& group) {
+Task<void> Server::Impl::accept_on(int listener, const Greet& greet, TaskGroup& group) {
   Watch watch(loop, clock, listener);
   while (true) {
     Result<Accepted> next = accept_one(listener);
     if (next) {
-      group.spawn(serve(socket_stream(loop, clock, std::move(next->socket)), std::move(next->peer)));
+      group.spawn(serve(socket_stream(loop, clock, std::move(next->socket)), std::move(next->peer), greet));
     } else if (next.error().code == Code::gone) {
       co_await watch.readable(Deadline{});
     } else {
@@ -123,15 +150,16 @@ Task<void> Server::Impl::accept_on(int listener, TaskGroup& group) {
   }
 }
 
-Task<void> Server::Impl::serve(std::unique_ptr<Stream> stream, std::string peer) {
+Task<void> Server::Impl::serve(std::unique_ptr<Stream> stream, std::string peer, const Greet& greet) {
   if (!make_room(peer)) {
     co_return;  // everybody is at work for somebody: closed without a word, which costs us least
   }
-  Connection connection{.stream = std::move(stream), .peer = std::move(peer), .since = clock.now()};
+  Connection connection{
+      .socket = std::move(stream), .peer = std::move(peer), .since = clock.now(), .handler = &handler};
   const auto place = connections.insert(connections.end(), &connection);
   std::exception_ptr failure;
   try {
-    co_await serve_requests(connection);
+    co_await greet_and_serve(connection, greet);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -139,6 +167,20 @@ Task<void> Server::Impl::serve(std::unique_ptr<Stream> stream, std::string peer)
   if (failure) {
     std::rethrow_exception(failure);
   }
+}
+
+Task<void> Server::Impl::greet_and_serve(Connection& connection, const Greet& greet) {
+  std::optional<Greeted> greeted = Greeted{.stream = std::make_unique<Lent>(connection.socket)};
+  if (greet) {
+    const Deadline deadline = clock.in(limits.header_timeout);
+    greeted = co_await greet(std::move(greeted->stream), deadline);
+  }
+  if (!greeted || connection.out) {
+    co_return;
+  }
+  connection.stream = std::move(greeted->stream);
+  connection.handler = greeted->handler ? &greeted->handler : connection.handler;
+  co_await serve_requests(connection);
 }
 
 Task<void> Server::Impl::serve_requests(Connection& connection) {
@@ -155,15 +197,15 @@ Task<void> Server::Impl::serve_requests(Connection& connection) {
     connection.busy = true;
     Request request = reader.parser.take_request();
     const bool head = request.method == "HEAD";
-    Response response = co_await handle(std::move(request), reader.whole);
+    Response response = co_await handle(*connection.handler, std::move(request), reader.whole);
     // The time for the whole includes the answer; a handler that used it all up leaves a moment to say so.
     const Deadline deadline{std::max(reader.whole.at, clock.now() + linger)};
-    const bool keep = reader.parser.keep_alive();
+    const bool keep = reader.parser.keep_alive() && !leaving;
     const Result<void> sent = co_await reply(connection, std::move(response), keep, head, deadline);
     if (sent && !keep) {
       const Result<void> ended = co_await connection.stream->end_writing(deadline);
     }
-    if (!sent || !keep) {
+    if (!sent || !keep || leaving) {
       co_return;
     }
     connection.busy = false;
@@ -247,10 +289,10 @@ Task<void> Server::Impl::reply_and_close(Connection& connection, Response respon
 }
 
 // The handler runs as a task of its own, so that it ends at the deadline wherever it waits.
-Task<Response> Server::Impl::handle(Request request, Deadline deadline) {
+Task<Response> Server::Impl::handle(const Handler& how, Request request, Deadline deadline) {
   std::optional<Response> response;
   TaskGroup group(loop, clock);
-  group.spawn(answer(handler, std::move(request), response));
+  group.spawn(answer(how, std::move(request), response));
   bool failed = false;
   try {
     co_await group.join_or_cancel(deadline);
@@ -276,13 +318,13 @@ Server::Server(Loop& loop, Clock& clock, Handler handler, ServerLimits limits)
 
 Server::~Server() = default;
 
-Result<std::uint16_t> Server::listen_tcp(const std::string& address, std::uint16_t port) {
+Result<std::uint16_t> Server::listen_tcp(const std::string& address, std::uint16_t port, Greet greet) {
   Result<TcpListener> listener = aio::listen_tcp(address, port);
   if (!listener) {
     return listener.error();
   }
-  impl_->tcp.push_back(std::move(*listener));
-  return impl_->tcp.back().port;
+  impl_->tcp.push_back({.listener = std::move(*listener), .greet = std::move(greet)});
+  return impl_->tcp.back().listener.port;
 }
 
 Result<void> Server::listen_unix(const std::string& path) {
@@ -296,17 +338,28 @@ Result<void> Server::listen_unix(const std::string& path) {
 
 Task<void> Server::run() {
   TaskGroup group(impl_->loop, impl_->clock);
-  for (const TcpListener& listener : impl_->tcp) {
-    group.spawn(impl_->accept_on(listener.socket.get(), group));
+  const Greet none;
+  for (const Impl::Tcp& one : impl_->tcp) {
+    group.spawn(impl_->accept_on(one.listener.socket.get(), one.greet, group));
   }
   for (const UnixListener& listener : impl_->local) {
-    group.spawn(impl_->accept_on(listener.get(), group));
+    group.spawn(impl_->accept_on(listener.get(), none, group));
   }
   co_await group.join();
 }
 
+void Server::wind_down() {
+  impl_->leaving = true;
+  for (Impl::Connection* const connection : impl_->connections) {
+    if (!connection->busy && connection->stream) {
+      connection->socket->cut();
+    }
+  }
+}
+
 Task<void> Server::serve(std::unique_ptr<Stream> stream, std::string peer) {
-  return impl_->serve(std::move(stream), std::move(peer));
+  static const Greet none;
+  return impl_->serve(std::move(stream), std::move(peer), none);
 }
 
 }  // namespace sluice::aio::http

@@ -69,6 +69,83 @@ TEST_F(SocketTest, ServesOverTcp) {
   });
 }
 
+// What comes before the first request may take the connection, say who answers on it, or close it.
+TEST_F(SocketTest, GreetsEachConnectionBeforeItsFirstRequest) {
+  run([&](Server& server, Client& client) -> Task<void> {
+    int greeted = 0;
+    const Greet greet = [&](std::unique_ptr<Stream> stream, Deadline) -> Task<std::optional<Greeted>> {
+      if (++greeted == 1) {
+        co_return std::nullopt;
+      }
+      Greeted out{.stream = std::move(stream)};
+      if (greeted == 3) {
+        out.handler = [](Request) -> Task<Response> { co_return Response{.body = "its own"}; };
+      }
+      co_return out;
+    };
+    const Result<std::uint16_t> port = server.listen_tcp("127.0.0.1", 0, greet);
+    const std::string base = fmt::format("http://127.0.0.1:{}", port.value());
+    TaskGroup group(loop_, clock_);
+    group.spawn(server.run());
+    const auto ask = [&](Client& who) -> Task<std::string> {
+      Request request{.target = "/x"};
+      const Result<Response> r = co_await who.send(base, std::move(request), clock_.in(20s));
+      co_return r ? r->body : "closed";
+    };
+    for (const char* const expected : {"closed", "/x "}) {
+      Client fresh(loop_, clock_, {});
+      const std::string said = co_await ask(fresh);
+      EXPECT_EQ(said, expected);
+    }
+    for (int i = 0; i < 2; ++i) {
+      const std::string said = co_await ask(client);
+      EXPECT_EQ(said, "its own") << "on the same connection";
+    }
+    server.wind_down();
+    const std::string after = co_await ask(client);
+    EXPECT_EQ(after, "/x ") << "a new connection is answered still";
+    EXPECT_EQ(greeted, 4);
+    group.cancel();
+    co_await group.join();
+  });
+}
+
+// A client that never finishes its handshake keeps nobody out.
+TEST_F(SocketTest, ConnectionsThatAreBeingGreetedMakeRoom) {
+  const Greet greet = [](std::unique_ptr<Stream> stream, Deadline deadline) -> Task<std::optional<Greeted>> {
+    std::array<char, 1> hello;
+    const Result<std::size_t> n = co_await stream->read_some(hello, deadline);
+    if (!n || *n == 0) {
+      co_return std::nullopt;
+    }
+    co_return Greeted{.stream = std::move(stream)};
+  };
+  Server server(loop_, clock_, echo, {.header_timeout = 100s, .connections_max = 2});
+  const Result<std::uint16_t> port = server.listen_tcp("127.0.0.1", 0, greet);
+  const auto main = [&]() -> Task<void> {
+    TaskGroup group(loop_, clock_);
+    group.spawn(server.run());
+    const SocketAddress address = ip_address("127.0.0.1", port.value()).value();
+    std::vector<std::unique_ptr<Stream>> slow;
+    for (int i = 0; i < 4; ++i) {
+      Result<std::unique_ptr<Stream>> one = co_await connect_stream(loop_, clock_, address, clock_.in(20s));
+      slow.push_back(std::move(one.value()));
+    }
+    Result<std::unique_ptr<Stream>> last = co_await connect_stream(loop_, clock_, address, clock_.in(20s));
+    const std::string bytes = "!GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    const Result<void> sent = co_await last.value()->write_all(bytes, clock_.in(20s));
+    std::array<char, 500> buffer;
+    const Result<std::size_t> n = co_await last.value()->read_some(buffer, clock_.in(20s));
+    EXPECT_TRUE(sent && n && std::string_view(buffer.data(), *n).starts_with("HTTP/1.1 200"));
+    std::array<char, 1> rest;
+    const Result<std::size_t> oldest = co_await slow.front()->read_some(rest, clock_.in(20s));
+    EXPECT_EQ(oldest.value_or(0), 0U) << "the oldest was cut";
+    group.cancel();
+    co_await group.join();
+  };
+  loop_.run(main());
+}
+
 TEST_F(SocketTest, ServesOverUnixSocketsOfAnyLengthOfPath) {
   run([&](Server& server, Client& client) -> Task<void> {
     const std::string longer = folder_.path() + "/" + std::string(120, 'd');

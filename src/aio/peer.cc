@@ -6,29 +6,22 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#include <memory>
 #include <optional>
 
+#include "aio/openssl.h"
 #include "base/check.h"
 
 namespace sluice::aio {
 namespace {
 
-template <auto free>
-struct Free {
-  template <class T>
-  void operator()(T* object) const {
-    free(object);
-  }
-};
-using Certificate = std::unique_ptr<X509, Free<X509_free>>;
-using Store = std::unique_ptr<X509_STORE, Free<X509_STORE_free>>;
-using Context = std::unique_ptr<X509_STORE_CTX, Free<X509_STORE_CTX_free>>;
+using Certificate = std::unique_ptr<X509, OpensslFree<X509_free>>;
+using Store = std::unique_ptr<X509_STORE, OpensslFree<X509_STORE_free>>;
+using Context = std::unique_ptr<X509_STORE_CTX, OpensslFree<X509_STORE_CTX_free>>;
 
 void free_list(STACK_OF(X509) * list) {
   sk_X509_pop_free(list, X509_free);
 }
-using List = std::unique_ptr<STACK_OF(X509), Free<free_list>>;
+using List = std::unique_ptr<STACK_OF(X509), OpensslFree<free_list>>;
 
 // No SHA-1 and no RSA key below 2048 bits (OpenSSL's level 2, 112 bits), as Go's verification has it.
 constexpr int security_level = 2;
@@ -39,11 +32,11 @@ Certificate certificate_of(const std::string& der) {
 }
 
 Result<Store> roots_of(const std::string& ca_pem) {
-  const std::unique_ptr<BIO, Free<BIO_free_all>> bio(BIO_new_mem_buf(ca_pem.data(), static_cast<int>(ca_pem.size())));
+  const Bio bio(BIO_new_mem_buf(ca_pem.data(), static_cast<int>(ca_pem.size())));
   Store store(X509_STORE_new());
   check(bio != nullptr && store != nullptr, "OpenSSL is out of memory");
   int count = 0;
-  while (const Certificate root{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
+  while (const Certificate root{PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr)}) {
     X509_STORE_add_cert(store.get(), root.get());
     ++count;
   }

@@ -84,6 +84,29 @@ TEST_F(Peer, IsNobodyBeforeAndAfterItsTime) {
 TEST_F(Peer, IsNobodyWithACertificateForServers) {
   EXPECT_THAT(said({{der_of(client_of(ca_, "serverAuth"))}}, ca_.cert_pem()), HasSubstr("denied: "));
   EXPECT_THAT(said({{der_of(client_of(ca_, "codeSigning"))}}, ca_.cert_pem()), HasSubstr("denied: "));
+  // A use that OpenSSL knows no bit for, and "any", which names no client.
+  EXPECT_THAT(said({{der_of(client_of(ca_, "1.3.6.1.4.1.57264.99"))}}, ca_.cert_pem()), HasSubstr("denied: "));
+  EXPECT_THAT(said({{der_of(client_of(ca_, "anyExtendedKeyUsage"))}}, ca_.cert_pem()), HasSubstr("denied: "));
+  EXPECT_THAT(said({{der_of(client_of(ca_, "critical,serverAuth"))}}, ca_.cert_pem()), HasSubstr("denied: "));
+}
+
+// Not taken for one that is not limited.
+TEST_F(Peer, IsNobodyWithAPurposeThatCannotBeRead) {
+  const auto with = [this](const std::string& usage, const std::string& der) {
+    const TestCertificate made = client_of(ca_, usage);
+    ASN1_OCTET_STRING* const bytes = ASN1_OCTET_STRING_new();
+    ASN1_OCTET_STRING_set(bytes, reinterpret_cast<const unsigned char*>(der.data()), static_cast<int>(der.size()));
+    X509_EXTENSION* const extension = X509_EXTENSION_create_by_NID(nullptr, NID_ext_key_usage, 0, bytes);
+    X509_add_ext(made.cert, extension, -1);
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(bytes);
+    X509_sign(made.cert, ca_.key, EVP_sha256());
+    return der_of(made);
+  };
+  const std::string server_auth("\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01", 12);
+  EXPECT_THAT(said({{with("", server_auth)}}, ca_.cert_pem()), HasSubstr("denied: "));
+  EXPECT_THAT(said({{with("", "garbage")}}, ca_.cert_pem()), HasSubstr("denied: "));
+  EXPECT_THAT(said({{with("serverAuth", server_auth)}}, ca_.cert_pem()), HasSubstr("denied: ")) << "said twice";
 }
 
 TEST_F(Peer, SaysWhatCannotBeRead) {

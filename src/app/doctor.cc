@@ -8,6 +8,7 @@
 #include <array>
 #include <filesystem>
 
+#include "app/controller_settings.h"
 #include "app/verbs.h"
 #include "control/explain.h"
 #include "model/json.h"
@@ -73,6 +74,12 @@ constexpr std::array codes{
                "The text is the error it met; `sluice explain` says since when."},
     DoctorCode{"D033", "state", "There is no place for another worker.",
                "More nodes or slots, or wait: it goes on by itself when there is room."},
+    DoctorCode{"D050", "cluster", "Another program serves external metrics; one of a cluster can.",
+               "Nothing, if it is to stay. Else uninstall it, or let sluice's adapter pass on to it (`--forward-to`)."},
+    DoctorCode{"D051", "cluster", "The server of external metrics is not available, so HPAs get no numbers.",
+               "The text is the API server's reason: look at the Service and the pods that the fix names."},
+    DoctorCode{"D052", "cluster", "Who serves external metrics cannot be read.",
+               "The fix names the right that is missing, or the API server that does not answer."},
 };
 
 struct Group {
@@ -92,6 +99,7 @@ class Report {
  public:
   explicit Report(Context& context) : context_(context) {}
 
+  // `pool` is empty for what is of none.
   void show(const std::string& pool, const std::vector<Finding>& findings, bool several) {
     if (several && !context_.json) {
       context_.out.line((counts_[0] + counts_[1] + counts_[2] > 0 ? "\n" : "") + control::printable(pool));
@@ -131,7 +139,11 @@ class Report {
   }
   void json(const std::string& pool, const Finding& finding) {
     std::string line = R"({"event":"check","pool":)";
-    model::append_json_string(line, pool);
+    if (pool.empty()) {
+      line += "null";
+    } else {
+      model::append_json_string(line, pool);
+    }
     line += fmt::format(R"(,"group":"{}","level":"{}","code":)", finding.group, word(finding.health));
     line += finding.code.empty() ? "null" : fmt::format("\"{}\"", finding.code);
     line += ",\"text\":";
@@ -173,8 +185,58 @@ std::optional<std::vector<Place>> sound_places(Context& context, const Args& arg
   return out;
 }
 
+bool asks_cluster(const Args& args) {
+  return args.has("context") || args.has("kubeconfig");
+}
+
+// Pools are looked at where some are named, or where nothing is and some are here.
+bool asks_pools(const Args& args) {
+  const bool named = !args.texts("file").empty() || args.has("state") || !args.positionals.empty();
+  return named || (!asks_cluster(args) && any_place_here());
+}
+
+// Null: there is none to ask, which is said on stderr where one was named.
+std::unique_ptr<kube::Api> cluster_of(Context& context, const Args& args) {
+  const kube::Wanted wanted{
+      .kubeconfig = args.text("kubeconfig").value_or(""), .context = args.text("context").value_or(""), .space = {}};
+  const auto variable = [&context](const std::string& name) { return context.env(name); };
+  Result<kube::Access> access = kube::find_access(wanted, variable, file_reader());
+  if (!access) {
+    if (asks_cluster(args)) {
+      context.err.line("sluice doctor: " + access.error().what);
+    }
+    return nullptr;
+  }
+  return std::make_unique<kube::Api>(context.loop, context.clock, std::move(*access), file_reader(),
+                                     context.environment);
+}
+
+std::vector<Flag> doctor_flags() {
+  std::vector<Flag> out = place_flags();
+  out.push_back({.name = "context", .kind = Kind::text, .value = "NAME", .help = "also look at this cluster"});
+  out.push_back({.name = "kubeconfig",
+                 .kind = Kind::file,
+                 .value = "FILE",
+                 .help = "look at its cluster; instead of KUBECONFIG and ~/.kube"});
+  return out;
+}
+
 aio::Task<int> run_doctor(Context& context, Args args) {
   Report report(context);
+  const bool pools = asks_pools(args);
+  const std::unique_ptr<kube::Api> cluster = pools && !asks_cluster(args) ? nullptr : cluster_of(context, args);
+  if (!cluster && asks_cluster(args)) {
+    co_return exit_usage;
+  }
+  if (cluster) {
+    std::vector<Finding> findings;
+    const aio::Deadline deadline = context.clock.in(10s);
+    co_await check_cluster(findings, *cluster, deadline);
+    report.show("", findings, false);
+  }
+  if (cluster && !pools) {
+    co_return report.end();
+  }
   std::optional<std::vector<Place>> places = sound_places(context, args, report);
   if (!places) {
     co_return exit_usage;
@@ -226,9 +288,12 @@ Verb doctor_verb() {
           .summary = "what is wrong with a set-up, and what repairs it",
           .about =
               "Checks pool, queue, workers and state, and names what repairs what is wrong. Every code is in\n"
-              "docs/reference/doctor.md. Exit 0 when nothing failed, 1 when something did.",
-          .examples = {{"sluice doctor -f orders.yaml", "before the first message"}, {"sluice doctor -o json", ""}},
-          .flags = place_flags(),
+              "docs/reference/doctor.md. Exit 0 when nothing failed, 1 when something did. With --context or\n"
+              "--kubeconfig, and where no pool is here, it asks the cluster who serves external metrics.",
+          .examples = {{"sluice doctor -f orders.yaml", "before the first message"},
+                       {"sluice doctor --context prod", "who serves external metrics there"},
+                       {"sluice doctor -o json", ""}},
+          .flags = doctor_flags(),
           .positionals = place_words(),
           .rest = "",
           .run = run_doctor};

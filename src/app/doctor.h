@@ -7,13 +7,14 @@
 
 #include "app/context.h"
 #include "app/look.h"
+#include "kube/api.h"
 
 namespace sluice::app {
 
 enum class Health { ok, warning, failed };
 
 struct Finding {
-  std::string group;  // pool, queue, workers, state
+  std::string group;  // pool, queue, workers, state, cluster
   Health health = Health::ok;
   std::string code;  // "D013"; empty when all is well
   std::string text;
@@ -39,5 +40,7 @@ void check_queue(std::vector<Finding>& out, const PoolLook& look);
                                            aio::Deadline deadline);
 void check_workers(std::vector<Finding>& out, Context& context, const PoolLook& look, const std::string& folder);
 void check_state(std::vector<Finding>& out, const PoolLook& look);
+// Of no pool: who serves external metrics in the cluster.
+[[nodiscard]] aio::Task<void> check_cluster(std::vector<Finding>& out, kube::Api& api, aio::Deadline deadline);
 
 }  // namespace sluice::app

@@ -83,6 +83,7 @@ PoolStatus status_of(const PoolLook& look) {
                  .state = look.state(),
                  .ready = count_of(sample.ready),
                  .in_flight = count_of(sample.in_flight),
+                 .total = count_of(sample.total),
                  .delayed = count_of(sample.delayed),
                  .dead = count_of(sample.dead),
                  .published_n = n_of(sample.published_n),

@@ -92,6 +92,15 @@ std::optional<Place> by_file(Context& context, const std::string& file, const Ar
                .again = " -f " + file + state};
 }
 
+std::string demo_file() {
+  return fmt::format("{}/pool.yaml", demo_folder);
+}
+
+bool demo_is_here() {
+  std::error_code failed;
+  return fs::exists(demo_file(), failed);
+}
+
 std::optional<std::vector<Place>> all_places(Context& context, const Args& args) {
   std::vector<Place> out;
   if (const std::vector<std::string> files = args.texts("file"); !files.empty()) {
@@ -113,10 +122,8 @@ std::optional<std::vector<Place>> all_places(Context& context, const Args& args)
     return out;
   }
   out = by_states(fs::path(here()) / ".sluice");
-  const std::string demo = fmt::format("{}/pool.yaml", demo_folder);
-  std::error_code failed;
-  if (out.empty() && fs::exists(demo, failed)) {
-    std::optional<Place> place = by_file(context, demo, args);
+  if (out.empty() && demo_is_here()) {
+    std::optional<Place> place = by_file(context, demo_file(), args);
     if (!place) {
       return std::nullopt;
     }
@@ -130,6 +137,10 @@ bool named(const Place& place, const std::string& word) {
 }
 
 }  // namespace
+
+bool any_place_here() {
+  return demo_is_here() || !by_states(fs::path(here()) / ".sluice").empty();
+}
 
 std::vector<Flag> place_flags() {
   Flag state = state_flag();

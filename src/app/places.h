@@ -28,6 +28,8 @@ struct Place {
 // The flags -f and --state, and the words that name pools. Says what is wrong on stderr and returns empty: exit_usage.
 [[nodiscard]] std::optional<std::vector<Place>> find_places(Context& context, const Args& args,
                                                             const std::string& verb);
+// Whether it would find one without a flag or a word.
+[[nodiscard]] bool any_place_here();
 [[nodiscard]] std::vector<Flag> place_flags();
 [[nodiscard]] std::vector<Positional> place_words();
 

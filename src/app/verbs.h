@@ -20,7 +20,9 @@ namespace sluice::app {
 [[nodiscard]] Verb work_verb();
 [[nodiscard]] Verb scale_verb();
 [[nodiscard]] Verb controller_verb();
+[[nodiscard]] Verb adapter_verb();
 [[nodiscard]] Verb decide_verb();
+[[nodiscard]] Verb simulate_verb();
 [[nodiscard]] Verb crd_verb();
 [[nodiscard]] Verb completion_verb();
 [[nodiscard]] Verb man_verb();

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "aio/fd.h"
 #include "base/hash.h"
@@ -153,6 +154,31 @@ std::optional<LoadedPool> load_pool(Context& context, const std::string& file, c
   out.state = states + "/" + out.pool.name;
   out.secrets = secrets_folder(context, args, out.folder);
   return out;
+}
+
+std::optional<LoadedQueues> load_queues(Context& context, const std::string& file, const Args& args) {
+  const Result<std::string> text = read_file(file, pool_bytes_max);
+  if (!text) {
+    context.err.line(text.error().what);
+    return std::nullopt;
+  }
+  pool::ParsedQueues parsed = pool::parse_queues(*text);
+  for (const pool::Problem& problem : parsed.problems) {
+    context.err.line(pool::render(problem, file));
+  }
+  if (!parsed.problems.empty()) {
+    return std::nullopt;
+  }
+  std::set<std::string> seen;
+  const std::string folder = folder_of(file);
+  for (pool::WatchedQueue& queue : parsed.queues) {
+    if (!seen.insert(queue.id()).second) {
+      context.err.line(fmt::format("{}: {} is there twice; accepted: a name once in a namespace", file, queue.id()));
+      return std::nullopt;
+    }
+    wiring::make_absolute(queue.queue, folder);
+  }
+  return LoadedQueues{.secrets = secrets_folder(context, args, folder), .queues = std::move(parsed.queues)};
 }
 
 std::optional<QueueTarget> find_queue(Context& context, const Args& args) {

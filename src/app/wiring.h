@@ -25,6 +25,14 @@ struct LoadedPool {
 // Prints every problem of the file on stderr when there is one, and returns empty: exit_usage.
 [[nodiscard]] std::optional<LoadedPool> load_pool(Context& context, const std::string& file, const Args& args);
 
+// The queues of a file for `adapter --queues`, valid, with absolute paths.
+struct LoadedQueues {
+  std::string secrets;  // the folder of credentials; may not exist
+  std::vector<pool::WatchedQueue> queues;
+};
+// Prints every problem of the file on stderr when there is one, and returns empty: exit_usage.
+[[nodiscard]] std::optional<LoadedQueues> load_queues(Context& context, const std::string& file, const Args& args);
+
 using wiring::absolute;
 // A whole file or stream, at most `bytes_max` + 1 bytes of it. Code::denied with path and reason.
 [[nodiscard]] Result<std::string> read_file(const std::string& path, std::size_t bytes_max);

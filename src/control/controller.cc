@@ -101,6 +101,7 @@ bool Controller::judge(const Result<model::FleetView>& fleet, const Result<model
   state_ = step.next;
   snapshot_ = Snapshot{.tick = *recorded,
                        .at = at,
+                       .stale_after = observer_.stale_after(),
                        .seen = seen,
                        .decision = std::move(step.decision),
                        .plan = std::move(what),
@@ -113,6 +114,7 @@ Snapshot Controller::unrecorded(WallTime at, const model::Observation& seen, con
   return {.tick = snapshot_.tick,
           .recorded = false,
           .at = at,
+          .stale_after = observer_.stale_after(),
           .seen = seen,
           .decision = {.workers = seen.useful(), .reason = "hold: the journal cannot be written: " + why.what},
           .plan = {},

@@ -37,7 +37,8 @@ struct Snapshot {
   std::string tick;
   bool recorded = true;
   WallTime at;
-  Duration took{0};  // reading, deciding and acting
+  Duration took{0};         // reading, deciding and acting
+  Duration stale_after{0};  // older than this a reading of the queue counts for nothing
   model::Observation seen;
   model::Decision decision;
   model::Plan plan;

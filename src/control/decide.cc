@@ -69,7 +69,8 @@ Duration interval(const pool::PoolSpec& spec) {
   return pool::every(spec.policy).period.value_or(adaptive_interval);
 }
 
-Proposal propose(const pool::PoolSpec& spec, const Observation& seen, ControlState& next) {
+Proposal propose(const pool::PoolSpec& spec, const Observation& seen, const policy::LagParts& parts,
+                 ControlState& next) {
   if (const auto* threshold = std::get_if<pool::ThresholdPolicy>(&spec.policy)) {
     return policy::propose(policy::ThresholdOptions{.messages = threshold->messages,
                                                     .age = threshold->age,
@@ -82,7 +83,7 @@ Proposal propose(const pool::PoolSpec& spec, const Observation& seen, ControlSta
     return propose_hpa(spec, *hpa, seen, next.hpa);
   }
   if (const auto* lag = std::get_if<pool::LagPolicy>(&spec.policy)) {
-    return propose_lag(spec, *lag, seen, next.lag);
+    return propose_lag(spec, *lag, seen, parts, next.lag);
   }
   const auto& per_worker = std::get<pool::BacklogPerWorkerPolicy>(spec.policy);
   return policy::propose(
@@ -255,11 +256,6 @@ void take_back(Draft& d) {
   d.wanted = d.useful - spare;
 }
 
-// Whose workers the scaler asks to leave, when they have nothing to do. Elsewhere they leave by themselves.
-bool asked_to_leave(const pool::PoolSpec& spec) {
-  return spec.workers.deployment || std::holds_alternative<pool::LagPolicy>(spec.policy);
-}
-
 // How many a Deployment needs. With threshold nobody is missed while nothing waits, but those that work.
 std::int64_t needed(const Draft& d) {
   std::int64_t out = d.proposal.enough;
@@ -337,7 +333,16 @@ Result<void> decidable(const pool::PoolSpec& spec) {
   return {};
 }
 
+bool asked_to_leave(const pool::PoolSpec& spec) {
+  return spec.workers.deployment || std::holds_alternative<pool::LagPolicy>(spec.policy);
+}
+
 Step decide(const pool::PoolSpec& spec, const ControlState& state, const Observation& seen) {
+  return decide_without(policy::LagParts{}, spec, state, seen);
+}
+
+Step decide_without(const policy::LagParts& parts, const pool::PoolSpec& spec, const ControlState& state,
+                    const Observation& seen) {
   Draft d{.spec = spec, .seen = seen, .next = state};
   d.useful = seen.useful();
   d.wanted = d.useful;
@@ -347,7 +352,7 @@ Step decide(const pool::PoolSpec& spec, const ControlState& state, const Observa
     d.sentence = "workers unknown" + (seen.fleet.error ? ": " + *seen.fleet.error : std::string());
     return finish(d);
   }
-  d.proposal = propose(spec, seen, d.next);
+  d.proposal = propose(spec, seen, parts, d.next);
   d.word = d.proposal.word;
   d.sentence = d.proposal.sentence;
   d.again_in_ms = d.proposal.again_in_ms;
@@ -378,68 +383,6 @@ Step decide(const pool::PoolSpec& spec, const ControlState& state, const Observa
   take_back(d);
   let_go(d);
   return finish(d);
-}
-
-namespace {
-
-bool without_work(const model::Worker& worker) {
-  return (worker.state == WorkerState::idle || worker.state == WorkerState::ready) && worker.handling == 0;
-}
-
-// Those without a place first, the youngest of them in front; then, in a Deployment, the ones that had nothing to do
-// for the longest time.
-void plan_fewer(const pool::PoolSpec& spec, std::size_t fewer, const model::FleetView& view, model::Plan& out) {
-  std::vector<const model::Worker*> unplaced;
-  std::vector<const model::Worker*> idle;
-  for (const model::Worker& worker : view.workers) {
-    if (worker.state == WorkerState::requested || worker.state == WorkerState::unscheduled) {
-      unplaced.push_back(&worker);
-    } else if (asked_to_leave(spec) && without_work(worker) && !worker.deaf) {
-      idle.push_back(&worker);
-    }
-  }
-  std::ranges::sort(unplaced, [](const auto* a, const auto* b) {
-    return std::pair(a->created_at, a->slot) > std::pair(b->created_at, b->slot);
-  });
-  std::ranges::sort(idle, {}, [](const auto* worker) { return std::pair(worker->since, worker->slot); });
-  for (const model::Worker* worker : unplaced) {
-    if (out.withdraw.size() < fewer) {
-      out.withdraw.push_back(worker->slot);
-    }
-  }
-  for (const model::Worker* worker : idle) {
-    if (out.withdraw.size() + out.drain.size() < fewer) {
-      out.drain.push_back(worker->slot);
-    }
-  }
-}
-
-}  // namespace
-
-model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, const model::FleetView& view) {
-  model::Plan out;
-  if (decision.change > 0) {
-    // Slots below `min` start with idle exit off, so they are filled first.
-    for (const bool below_min : {true, false}) {
-      for (const int slot : view.free_slots) {
-        const bool wanted = slot >= 0 && slot < spec.workers.max && (slot < spec.workers.min) == below_min;
-        if (wanted && static_cast<std::int64_t>(out.start.size()) < decision.change) {
-          out.start.push_back(slot);
-        }
-      }
-    }
-  }
-  if (decision.change < 0) {
-    plan_fewer(spec, static_cast<std::size_t>(-decision.change), view, out);
-  }
-  if (!spec.paused) {
-    for (const model::Worker& worker : view.workers) {
-      if (worker.stays_when_idle && worker.slot >= spec.workers.min && without_work(worker)) {
-        out.drain.push_back(worker.slot);
-      }
-    }
-  }
-  return out;
 }
 
 }  // namespace sluice::control

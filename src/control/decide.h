@@ -15,6 +15,7 @@
 #include "control/state.h"
 #include "model/decision.h"
 #include "model/observation.h"
+#include "policy/lag.h"
 #include "pool/types.h"
 
 namespace sluice::control {
@@ -28,12 +29,20 @@ struct Step {
 // Requires: decidable(spec). `decision.change` > 0 asks for workers, < 0 takes back workers without a place.
 [[nodiscard]] Step decide(const pool::PoolSpec& spec, const ControlState& state, const model::Observation& seen);
 
+// The same with parts of the policy lag left out, for a simulator that measures what each is worth.
+[[nodiscard]] Step decide_without(const policy::LagParts& parts, const pool::PoolSpec& spec, const ControlState& state,
+                                  const model::Observation& seen);
+
+// Whether the scaler asks workers to leave that have nothing to do: of a Deployment, and with the policy lag. Elsewhere
+// they leave by themselves.
+[[nodiscard]] bool asked_to_leave(const pool::PoolSpec& spec);
+
 // Whether this version has the pool's policy; Code::invalid with what it has otherwise.
 [[nodiscard]] Result<void> decidable(const pool::PoolSpec& spec);
 
 // The slots for a decision: starts in the view's order of free slots, those below `min` first; takes back the youngest
 // workers without a place; asks idle workers to drain that stay (started below an earlier `min`), are a Deployment's or
-// of a pool with the policy lag.
+// of a pool with the policy lag, there by the emptiest node.
 [[nodiscard]] model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision,
                                const model::FleetView& view);
 

@@ -34,8 +34,10 @@ policy::LagOptions lag_options(const pool::PoolSpec& spec, const pool::LagPolicy
 }
 
 policy::Proposal propose_lag(const pool::PoolSpec& spec, const pool::LagPolicy& lag, const model::Observation& seen,
-                             LagHeld& memory) {
-  policy::LagStep step = policy::lag(lag_options(spec, lag), memory.get(), seen);
+                             const policy::LagParts& parts, LagHeld& memory) {
+  policy::LagOptions options = lag_options(spec, lag);
+  options.parts = parts;
+  policy::LagStep step = policy::lag(options, memory.get(), seen);
   memory.set(std::move(step.next));
   return std::move(step.proposal);
 }

@@ -15,7 +15,8 @@ namespace sluice::control {
 
 // Holds while the backlog, or what has been published, is unknown. `memory` is empty before the first look.
 [[nodiscard]] policy::Proposal propose_lag(const pool::PoolSpec& spec, const pool::LagPolicy& lag,
-                                           const model::Observation& seen, LagHeld& memory);
+                                           const model::Observation& seen, const policy::LagParts& parts,
+                                           LagHeld& memory);
 
 // What was learned by then and how the number came to be, for whoever explains it.
 [[nodiscard]] std::vector<std::string> lag_arithmetic(const pool::PoolSpec& spec, const pool::LagPolicy& lag,

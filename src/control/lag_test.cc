@@ -15,7 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using model::Observation;
-using model::Word;
 using model::WorkerState;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -83,6 +82,31 @@ TEST(LagPool, GrowsHoldsAndAsksIdleOnesToLeaveInAnyFleet) {
   model::FleetView view;
   view.workers = {{.slot = 0, .state = WorkerState::busy}, {.slot = 1, .state = WorkerState::idle}};
   EXPECT_THAT(plan(spec, {.change = -2}, view).drain, testing::ElementsAre(1)) << "never one that works";
+}
+
+TEST(LagPool, EmptiesNodeAfterNode) {
+  model::FleetView view;
+  const auto add = [&](int slot, WorkerState state, const char* place, int since_s) {
+    model::Worker worker{.slot = slot, .state = state, .place = place};
+    worker.since = Time(std::chrono::seconds{since_s});
+    view.workers.push_back(worker);
+  };
+  add(0, WorkerState::idle, "a", 1);
+  add(1, WorkerState::idle, "a", 2);
+  add(2, WorkerState::busy, "a", 3);
+  add(3, WorkerState::idle, "b", 8);
+  add(4, WorkerState::idle, "b", 9);
+  add(5, WorkerState::idle, "c", 0);
+  add(6, WorkerState::busy, "c", 0);
+  EXPECT_THAT(plan(lag_spec(), {.change = -3}, view).drain, testing::ElementsAre(3, 4, 5));
+  EXPECT_THAT(plan(lag_spec(), {.change = -5}, view).drain, testing::ElementsAre(3, 4, 5, 0, 1));
+}
+
+TEST(LagPool, APartLeftOutIsNotUsed) {
+  const pool::PoolSpec spec = lag_spec();
+  const Step step = decide_without({.choice = false}, spec, {}, seen_of({.ready = 200}));
+  EXPECT_TRUE(step.next.lag.get().shadows.empty());
+  EXPECT_EQ(decide(spec, {}, seen_of({.ready = 200})).next.lag.get().shadows.size(), 30U);
 }
 
 TEST(LagPool, TakesBackWhoNeverGotAPlaceAndNeverExceedsMax) {

@@ -27,6 +27,8 @@ class Observer {
   void acted(Time at);
   // The last fleet view that was read, if any.
   [[nodiscard]] const std::optional<model::FleetView>& view() const { return view_; }
+  // Older than this a reading of the queue counts for nothing.
+  [[nodiscard]] Duration stale_after() const { return stale_after_; }
 
  private:
   void see_fleet(model::Observation& out, Time now, const Result<model::FleetView>& fleet,

@@ -11,7 +11,6 @@ namespace sluice::external {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::HasSubstr;
 
 const User jane{.name = "jane", .uid = "42", .groups = {"dev", "o\"ps"}, .extra = {{"a", {"1", "2"}}, {"b", {}}}};
 const Act list{.verb = "list", .space = "shop", .resource = "a|b"};

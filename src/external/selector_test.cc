@@ -7,7 +7,6 @@
 namespace sluice::external {
 namespace {
 
-using model::Requirement;
 using model::Selector;
 using enum model::SelectorOperator;
 

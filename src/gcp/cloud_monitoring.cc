@@ -19,6 +19,8 @@ using namespace std::chrono_literals;
 
 constexpr Duration reading_max = 10s;    // of all calls of one reading
 constexpr Duration new_names_each = 5s;  // where subscriptions are asked for by name
+constexpr Duration presence_kept = 1min;
+constexpr std::size_t presences_max = 2000;
 constexpr Duration adapter_window = 5min;
 constexpr Duration window_max = 1h;
 
@@ -79,14 +81,21 @@ struct CloudMonitoring::State {
   [[nodiscard]] aio::Task<bool> rest(std::shared_ptr<Asking> asking, Time last, Time next);
   [[nodiscard]] Duration pause(Asking& asking);
   [[nodiscard]] Result<std::shared_ptr<Asking>> asking_of(const Query& query);
+  // The same error, more exactly where Pub/Sub can tell.
+  [[nodiscard]] aio::Task<Error> why_none(Query query, Error error, aio::Deadline deadline);
 
+  struct Presence {
+    Result<bool> there;
+    Time until;
+  };
   aio::Loop& loop;
   aio::Clock& clock;
   CloudMonitoringOptions options;
   MonitoringApi api;
   Random random;
   std::map<std::string, std::shared_ptr<Asking>, std::less<>> askings;
-  std::string project;  // ours
+  std::map<std::string, Presence, std::less<>> presences;  // by project and subscription
+  std::string project;                                     // ours
   bool stopped = false;
 };
 
@@ -196,6 +205,24 @@ Result<std::shared_ptr<CloudMonitoring::State::Asking>> CloudMonitoring::State::
   return askings.emplace(key, std::make_shared<Asking>(query, feed, clock)).first->second;
 }
 
+aio::Task<Error> CloudMonitoring::State::why_none(Query query, Error error, aio::Deadline deadline) {
+  const std::string key = query.project + " " + *query.subscription;
+  const auto found = presences.find(key);
+  if (found == presences.end() || found->second.until <= clock.now()) {
+    if (presences.size() >= presences_max) {
+      presences.clear();
+    }
+    // Who asks meanwhile is told what is known now.
+    const Error unknown{Code::retry, "is being asked"};
+    presences.insert_or_assign(key, Presence{.there = unknown, .until = clock.now() + presence_kept});
+    const Result<bool> there = co_await options.has_subscription(query.project, *query.subscription, deadline);
+    presences.insert_or_assign(key, Presence{.there = there, .until = clock.now() + presence_kept});
+    co_return there ? no_data(query, *there, options.stale_after) : error;
+  }
+  const Result<bool>& there = found->second.there;
+  co_return there ? no_data(query, *there, options.stale_after) : error;
+}
+
 CloudMonitoring::CloudMonitoring(aio::Loop& loop, aio::Clock& clock, std::shared_ptr<TokenSource> tokens,
                                  CloudMonitoringOptions options)
     : state_(std::make_shared<State>(loop, clock, std::move(tokens), std::move(options))) {}
@@ -252,7 +279,12 @@ aio::Task<Result<std::vector<Point>>> CloudMonitoring::read(std::string metric, 
       break;
     }
   }
-  co_return one->feed.answer(*query, state->clock.now());
+  Result<std::vector<Point>> answer = one->feed.answer(*query, state->clock.now());
+  if (!answer && answer.error().code == Code::gone && query->subscription && state->options.has_subscription &&
+      !one->feed.failure()) {
+    co_return co_await state->why_none(*query, answer.error(), deadline);
+  }
+  co_return answer;
 }
 
 }  // namespace sluice::gcp

@@ -20,6 +20,9 @@ struct CloudMonitoringOptions {
   MonitoringApiOptions api = {};
   // Where a selector names no project.
   std::function<aio::Task<Result<std::string>>(aio::Deadline)> project;
+  // Whether a project has a subscription, for the text of the error where there is no data; none: nobody can say.
+  // An answer is kept for a minute.
+  std::function<aio::Task<Result<bool>>(std::string project, std::string subscription, aio::Deadline)> has_subscription;
   Duration each = std::chrono::seconds{60};          // between two readings: samples come no oftener
   Duration stale_after = std::chrono::seconds{300};  // the end of a point
   Duration kept = std::chrono::minutes{5};           // a question that nobody asks

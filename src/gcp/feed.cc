@@ -26,6 +26,17 @@ std::string label_of(const Point& point, std::string_view label) {
 
 }  // namespace
 
+Error no_data(const Query& query, bool there, Duration stale_after) {
+  const std::string& name = query.subscription.value_or("");
+  return {Code::gone, there
+                          ? fmt::format("no data yet: subscription {} of project {} is there, and Cloud Monitoring has "
+                                        "no sample of it in the last {}; the first one takes some minutes",
+                                        name, query.project, humane_duration(stale_after))
+                          : fmt::format("no such subscription: {} in project {}: gcloud pubsub subscriptions create {} "
+                                        "--project={} --topic=TOPIC",
+                                        name, query.project, name, query.project)};
+}
+
 Feed::Feed(Query query, FeedOptions options) : query_(std::move(query)), options_(options) {}
 
 std::string Feed::key_of(const Query& query) {

@@ -23,6 +23,9 @@ struct FeedOptions {
   std::size_t subscriptions_max = 0;
 };
 
+// What to say of a subscription without data, when Pub/Sub was asked whether it is `there`.
+[[nodiscard]] Error no_data(const Query& query, bool there, Duration stale_after);
+
 class Feed {
  public:
   // `query` with its project.

@@ -57,7 +57,7 @@ Result<void> ListSplitter::structure(char c) {
     ++depth_;
     if (where_ == Where::items) {
       where_ = Where::item;
-    } else if (where_ == Where::outside && c == '[' && depth_ == 2 && key_ == "items") {
+    } else if (where_ == Where::outside && c == '[' && depth_ == 2 && key_ == items_key_) {
       rest_ += c;
       where_ = Where::items;
       return {};

@@ -21,7 +21,9 @@ inline constexpr std::size_t item_max = 2U << 20U;
 // {"kind": "JobList", "metadata": {..}, "items": [{..}, ..]} in any order of its keys.
 class ListSplitter {
  public:
-  explicit ListSplitter(TakeItem take) : take_(std::move(take)) {}
+  // `items`: the key of the objects.
+  explicit ListSplitter(TakeItem take, std::string items = "items")
+      : take_(std::move(take)), items_key_(std::move(items)) {}
   // Code::invalid for what is no such list, or when it is beyond the limits; or what `take` said.
   [[nodiscard]] Result<void> feed(std::string_view bytes);
   // At the end of the answer: the list with empty `items`. Code::retry when it was cut off.
@@ -34,6 +36,7 @@ class ListSplitter {
   [[nodiscard]] Result<void> close(char c);
 
   TakeItem take_;
+  const std::string items_key_;
   Where where_ = Where::outside;
   std::string rest_;  // everything but the items
   std::string item_;  // the one that is coming

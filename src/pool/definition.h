@@ -36,6 +36,14 @@ struct PoolFile {
   PoolSpec spec;
 };
 
+// Queues that an adapter serves without a pool.
+enum class QueuesKind { queue_list };
+struct QueuesFile {
+  ApiVersion api_version = ApiVersion::v1alpha1;
+  QueuesKind kind = QueuesKind::queue_list;
+  std::vector<WatchedQueue> queues;
+};
+
 // What one line of `sluice decide` says about a pool.
 struct PolicyInput {
   Policy policy;
@@ -51,6 +59,7 @@ struct QueueInput {
 
 inline constexpr std::array<std::string_view, 1> api_version_words = {"sluice.dev/v1alpha1"};
 inline constexpr std::array<std::string_view, 1> kind_words = {"WorkerPool"};
+inline constexpr std::array<std::string_view, 1> queues_kind_words = {"QueueList"};
 inline constexpr std::array<std::string_view, 3> queue_words = {"rabbitmq", "pubsub", "local"};
 inline constexpr std::array<std::string_view, 4> policy_words = {"threshold", "backlogPerWorker", "lag", "hpa"};
 
@@ -137,6 +146,25 @@ void describe(V& v, T& o) {
   v.field("kind", o.kind, {.doc = "What the file describes.", .required = true, .words = kind_words});
   v.field("metadata", o.metadata, {.doc = "The name of the pool.", .required = true});
   v.field("spec", o.spec, {.doc = "The pool itself.", .required = true});
+}
+
+template <class V, Is<WatchedQueue> T>
+void describe(V& v, T& o) {
+  v.about("A queue whose numbers are metrics, without a pool.");
+  v.field("name", o.name, {.doc = "What a selector calls it: pool=NAME.", .required = true, .form = Form::pool_name});
+  v.field("namespace", o.namespace_, {.doc = "Whose HPAs see it.", .form = Form::label});
+  v.field("queue", o.queue, queue_field);
+  v.field("every", o.every, every_field);
+}
+
+template <class V, Is<QueuesFile> T>
+void describe(V& v, T& o) {
+  v.about("The queues that `sluice adapter` reads itself.");
+  v.field("apiVersion", o.api_version,
+          {.doc = "The version of this format.", .required = true, .words = api_version_words});
+  v.field("kind", o.kind, {.doc = "What the file describes.", .required = true, .words = queues_kind_words});
+  v.field("queues", o.queues,
+          {.doc = "The queues; a name once in a namespace.", .required = true, .items_min = 1, .items_max = 1000});
 }
 
 template <class V, Is<QueueInput> T>

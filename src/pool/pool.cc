@@ -42,6 +42,16 @@ Parsed parse_pool(std::string_view text) {
   return parsed;
 }
 
+ParsedQueues parse_queues(std::string_view text) {
+  Report report;
+  ParsedQueues parsed;
+  if (std::optional<QueuesFile> file = read_root<QueuesFile>(read_tree(text, report), report)) {
+    parsed.queues = std::move(file->queues);
+  }
+  parsed.problems = report.take();
+  return parsed;
+}
+
 ParsedPolicy parse_policy_json(std::string_view text, const std::vector<std::string>& other_keys) {
   Report report;
   ParsedPolicy parsed;

@@ -40,6 +40,13 @@ struct ParsedQueue {
 };
 [[nodiscard]] ParsedQueue parse_queue_json(std::string_view text);
 
+// The queues of `sluice adapter --queues FILE`, YAML or JSON as a pool's file.
+struct ParsedQueues {
+  std::vector<WatchedQueue> queues;  // empty after any problem
+  std::vector<Problem> problems;
+};
+[[nodiscard]] ParsedQueues parse_queues(std::string_view text);
+
 // A spec alone, as to_json() wrote it into a journal. The error names the first problem, its path beginning with "$",
 // and how many more there are.
 [[nodiscard]] Result<PoolSpec> spec_from_json(std::string_view text);

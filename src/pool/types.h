@@ -243,6 +243,16 @@ struct PoolSpec {
   friend bool operator==(const PoolSpec&, const PoolSpec&) = default;
 };
 
+// A queue that is read without a pool.
+struct WatchedQueue {
+  std::string name;
+  std::string namespace_ = "default";
+  Queue queue;
+  Every every{std::chrono::seconds{5}};
+  [[nodiscard]] std::string id() const { return namespace_ + "/" + name; }
+  friend bool operator==(const WatchedQueue&, const WatchedQueue&) = default;
+};
+
 struct Pool {
   std::string name;
   std::string namespace_ = "default";

@@ -66,8 +66,10 @@ std::string to_json(const PoolStatus& status) {
   model::append_json_string(out, status.pool);
   out += fmt::format(R"(,"at":"{}","state":)", format_wall(status.at));
   model::append_json_string(out, status.state);
-  out += fmt::format(R"(,"ready":{},"in_flight":{},"delayed":{},"dead":{})", number(status.ready),
-                     number(status.in_flight), number(status.delayed), number(status.dead));
+  out += fmt::format(R"(,"ready":{},"in_flight":{},"total":{},"delayed":{},"dead":{})", number(status.ready),
+                     number(status.in_flight), number(status.total), number(status.delayed), number(status.dead));
+  out += fmt::format(R"(,"sample_age_s":{},"stale_after_s":{})", seconds(status.sample_age_ms),
+                     seconds(status.stale_after_ms));
   out += fmt::format(R"(,"oldest_age_s":{},"oldest_age_kind":{})", seconds(status.oldest_age_ms),
                      text_or_null(status.oldest_kind));
   out += fmt::format(R"(,"published_n":{},"acked_n":{},"in_per_s":{},"out_per_s":{},"workers":)",

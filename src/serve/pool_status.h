@@ -28,7 +28,9 @@ struct PoolStatus {
   WallTime at;
   std::string state;  // the first word of the last decision, "new" before it, "off" without a scaler
   // Empty is unknown, in all of these.
-  std::optional<Count> ready, in_flight, delayed, dead;
+  std::optional<Count> ready, in_flight, total, delayed, dead;
+  std::optional<std::int64_t> sample_age_ms;   // of the oldest of these counts that make up the backlog
+  std::optional<std::int64_t> stale_after_ms;  // older than this a reading of the queue counts for nothing
   std::optional<std::int64_t> oldest_age_ms;
   std::string oldest_kind;
   std::optional<std::int64_t> published_n, acked_n;
@@ -65,5 +67,7 @@ struct Answer {
 // Outside bytes: Code::invalid with the path of what cannot be used. Keys that it does not know are let pass, since
 // the other side may be of a later version.
 [[nodiscard]] Result<Answer> parse_answer(std::string_view text);
+// One pool of it.
+[[nodiscard]] Result<PoolStatus> parse_pool_status(std::string_view text);
 
 }  // namespace sluice::serve

@@ -115,8 +115,11 @@ PoolStatus read_pool(Members in) {
   out.state = in.text("state");
   out.ready = in.count("ready");
   out.in_flight = in.count("in_flight");
+  out.total = in.count("total");
   out.delayed = in.count("delayed");
   out.dead = in.count("dead");
+  out.sample_age_ms = in.ms("sample_age_s");
+  out.stale_after_ms = in.ms("stale_after_s");
   out.oldest_age_ms = in.ms("oldest_age_s");
   out.oldest_kind = in.text("oldest_age_kind");
   out.published_n = in.whole("published_n");
@@ -143,14 +146,30 @@ PoolStatus read_pool(Members in) {
   return out;
 }
 
-}  // namespace
-
-Result<Answer> parse_answer(std::string_view text) {
+// Of what is no JSON: null.
+json::value object_of(std::string_view text) {
   json::error_code failed;
   json::parse_options options;
   options.max_depth = depth_max;
-  const json::value value = text.size() > answer_max ? json::value() : json::parse(text, failed, {}, options);
-  if (failed || !value.is_object()) {
+  json::value out = text.size() > answer_max ? json::value() : json::parse(text, failed, {}, options);
+  return failed ? json::value() : out;
+}
+
+}  // namespace
+
+Result<PoolStatus> parse_pool_status(std::string_view text) {
+  const json::value value = object_of(text);
+  if (!value.is_object()) {
+    return Error{Code::invalid, "$: not a JSON object"};
+  }
+  std::optional<Error> error;
+  PoolStatus out = read_pool(Members(value.get_object(), "$", error));
+  return error ? Result<PoolStatus>(*error) : out;
+}
+
+Result<Answer> parse_answer(std::string_view text) {
+  const json::value value = object_of(text);
+  if (!value.is_object()) {
     return Error{Code::invalid, "$: not a JSON object"};
   }
   std::optional<Error> error;

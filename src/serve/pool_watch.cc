@@ -57,6 +57,17 @@ void append_errors(std::vector<std::string>& out, const model::Observation& seen
   }
 }
 
+// Of what says how much there is to do.
+std::optional<std::int64_t> age_of_backlog(const model::SeenQueue& queue) {
+  std::optional<std::int64_t> out;
+  for (const std::optional<model::SeenCount>& count : {queue.ready, queue.in_flight, queue.total}) {
+    if (count) {
+      out = std::max(out.value_or(0), count->age_ms);
+    }
+  }
+  return out;
+}
+
 // What `now` has more than `then`; a worker that counts backwards adds nothing.
 std::int64_t more(std::int64_t now, std::int64_t then) {
   return std::max<std::int64_t>(0, now - then);
@@ -205,6 +216,8 @@ PoolStatus PoolWatch::status(WallTime now) const {
     out.why = reason.size() > out.state.size() + 2 ? reason.substr(out.state.size() + 2) : "";
     out.ready = count_of(queue.ready);
     out.in_flight = count_of(queue.in_flight);
+    out.total = count_of(queue.total);
+    out.stale_after_ms = to_ms(last_->stale_after);
     out.delayed = count_of(queue.delayed);
     out.dead = count_of(queue.dead);
     if (queue.oldest_age) {
@@ -219,6 +232,9 @@ PoolStatus PoolWatch::status(WallTime now) const {
     out.desired = last_->decision.workers;
     out.tick = last_->tick;
     out.decided_ms_ago = std::max<std::int64_t>(0, (now - last_->at).count());
+    if (const std::optional<std::int64_t> age = age_of_backlog(queue)) {
+      out.sample_age_ms = *age + *out.decided_ms_ago;
+    }
     append_errors(out.errors, last_->seen);
   }
   out.needs_you = needs_a_person(out.state, out.dead, !out.errors.empty());

@@ -10,6 +10,7 @@
 #include "queue/pubsub/receiver.h"
 #include "queue/pubsub/resources.h"
 #include "queue/pubsub/source.h"
+#include "wiring/presence.h"
 #include "wiring/queues.h"
 
 namespace sluice::wiring {
@@ -36,11 +37,15 @@ Resources resources_of(const QueueSpec& spec) {
           .attempts = spec.dead_letter.after};
 }
 
+std::string base_of_emulator(const std::string& emulator) {
+  return (emulator.contains("://") ? "" : "http://") + emulator;
+}
+
 // The pool's own, else the emulator that every client of Pub/Sub looks for, else Google's.
 Result<aio::Url> place_of(const pool::PubsubQueue& queue, const std::optional<std::string>& emulator) {
   const bool emulated = !queue.endpoint && emulator && !emulator->empty();
   const std::string text = queue.endpoint ? *queue.endpoint
-                           : emulated     ? (emulator->contains("://") ? "" : "http://") + *emulator
+                           : emulated     ? base_of_emulator(*emulator)
                                           : std::string(queue::pubsub::google);
   Result<aio::Url> url = aio::parse_url(text);
   const std::string_view where = emulated ? "PUBSUB_EMULATOR_HOST" : "spec.queue.pubsub.endpoint";
@@ -210,6 +215,20 @@ std::shared_ptr<gcp::TokenSource> Queues::credentials(const std::string& file) {
         loop_, clock_, gcp::CredentialsOptions{.file = file, .variable = variable_, .seed = random_.next()});
   }
   return one;
+}
+
+SubscriptionPresence subscription_presence(aio::Loop& loop, aio::Clock& clock, Random& random,
+                                           std::shared_ptr<gcp::TokenSource> tokens, const std::string& emulator) {
+  ServiceOptions options;
+  if (emulator.empty()) {
+    options.tokens = std::move(tokens);
+  } else {
+    options.base = base_of_emulator(emulator);
+  }
+  auto service = std::make_shared<Service>(loop, clock, random, std::move(options));
+  return [service](std::string project, std::string subscription, aio::Deadline deadline) {
+    return queue::pubsub::is_there(service, queue::pubsub::subscription_name(project, subscription), deadline);
+  };
 }
 
 }  // namespace sluice::wiring

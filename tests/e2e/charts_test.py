@@ -38,6 +38,8 @@ SLUICE = {
                             "adapter.monitoring.project=my-project", "adapter.monitoring.credentials=google",
                             "adapter.monitoring.endpoint=https://monitoring.test", "adapter.priorityClassName=high",
                             "adapter.forwardTo=https://other.test", "adapter.certificate=mine", "adapter.caBundle=QUFB",
+                            "adapter.forwardCa=other-ca", "adapter.secrets={rabbit}",
+                            'adapter.queues:=[{"name":"mails","queue":{"local":{"path":"/tmp/q.db"}}}]',
                             "adapter.serviceAccount.annotations.role=x", "adapter.extraArgs={--verbose}"],
     "others' account and rights": ["serviceAccount.create=false", "serviceAccount.name=other", "rbac.create=false"],
 }
@@ -155,7 +157,7 @@ def _(box):
             equal(spec["automountServiceAccountToken"], whose.startswith("Deployment"), where)
             assert not {"hostNetwork", "hostPID", "hostIPC", "hostUsers"}.intersection(spec), where
             for volume in spec.get("volumes", []):
-                assert set(volume) - {"name"} <= {"secret", "emptyDir"}, where
+                assert set(volume) - {"name"} <= {"secret", "configMap", "emptyDir"}, where
             for container in spec.get("initContainers", []) + spec["containers"]:
                 own = container["securityContext"]
                 equal((own["allowPrivilegeEscalation"], own["capabilities"]), (False, {"drop": ["ALL"]}), where)

@@ -8,11 +8,11 @@ left. What was done is counted from the workers' own lines, one for each message
 import datetime
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 
+from demo_images import sluice_image
 from e2e import ROOT, contains, equal, main, test
 
 RABBITMQ = "sluice.test/rabbitmq:1"
@@ -22,13 +22,10 @@ MESSAGES = 200
 
 def images(cluster):
     """Has both images on the node; the name of sluice's."""
-    archive, = (ROOT / "build/image").glob("sluice-*.tar")
     rabbit = cluster.folder / "rabbitmq.tar"
     subprocess.run([sys.executable, ROOT / "tests/e2e/rabbit_image.py", rabbit, RABBITMQ], check=True,
                    stdout=subprocess.DEVNULL)
-    names = cluster.load(archive, rabbit)
-    name, = [name for name in names if re.search(r"(^|/)sluice:", name)]
-    return name
+    return sluice_image(cluster, rabbit)
 
 
 def script(cluster, name, *words, timeout=420):

@@ -16,6 +16,8 @@
 - SLUICE_E2E_CLUSTER=DIR takes the cluster that runs there (cluster.py --state DIR up) and leaves it: 10 s less a run.
 - `main()` runs all tests, or those whose name contains a word of the command line, prints a line each and at the end
   `N passed, N failed`; with SLUICE_RESULTS=DIR the counts are also written there.
+- `needs(why)` has every test of the script skipped, and said aloud, where `why` is not empty; `scaled(quick, full)` is
+  `full` with SLUICE_SOAK=1.
 - `main(side_by_side=4)` runs so many tests at a time, each in a thread: for tests that mostly wait. Faults that such a
   test made are its own to heal.
 """
@@ -35,7 +37,7 @@ for _folder in ("tests/e2e/cluster", "tests/integration", "tests/tools"):
 from api import ApiError  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from components import IMAGE  # noqa: E402
-from lib import contains, equal, report  # noqa: E402 F401
+from lib import contains, equal, missing, needs, report, scaled  # noqa: E402 F401
 from waiting import wait_until  # noqa: E402 F401
 
 GROUPS = {"jobs": "/apis/batch/v1", "deployments": "/apis/apps/v1", "statefulsets": "/apis/apps/v1",
@@ -192,6 +194,10 @@ def main(side_by_side=1):
         print("no test has such a name")
         report(suite, 0, 1)
         sys.exit(1)
+    if missing():
+        print(f"SKIPPED {len(chosen)} tests: {missing()}")
+        report(suite, 0, 0, len(chosen))
+        sys.exit(0)
     kept = os.environ.get("SLUICE_E2E_CLUSTER")
     cluster, passed = Cluster(kept), 0
     logs = ROOT / "build/e2e/log" / suite

@@ -2,7 +2,8 @@
 """Stands between a cluster's API server and a server of external metrics, and writes down what the HPA was given.
 
     with Server(cluster, answer) as behind, Recorder(cluster, forward(cluster, *behind.address)) as recorder:
-        recorder.follow("orders", namespace, ["backlog"])   # the Deployment, the metrics of its HPA in order
+        # The Deployment, and the metrics of its HPA in order, each "NAME" or "NAME SELECTOR".
+        recorder.follow("orders", namespace, ["backlog pool=orders"])
         ...
         recorder.syncs("orders")                     # hpa_replay.Sync, complete ones only
 
@@ -137,7 +138,7 @@ class Recorder(Server):
     def asked(self, namespace, metric, selector, headers):
         code, body = super().asked(namespace, metric, selector, headers)
         if headers.get("X-Remote-User") == CONTROLLER:
-            self._record(namespace, metric, code, body)
+            self._record(namespace, f"{metric} {selector}".strip(), code, body)
         return code, body
 
     def _register(self, authority):

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real HPA of the cluster's kube-controller-manager and `sluice decide` set the same sizes: ten sequences of
-backlogs, each under another HPA, side by side. What the HPA was given is recorded and replayed (hpa_replay.py)."""
+backlogs, each under another HPA, side by side. Its metrics are those of a `sluice adapter`; what the HPA was given by
+it is recorded and replayed (hpa_replay.py)."""
 
 import os
 import pathlib
 
 from e2e import ON_KWOK, ROOT, equal, main, pod_spec, test, wait_until
-from hpa_recorder import CONTROLLER, Recorder, Server, forward, status, value_list
+from hpa_adapter import METRIC, Adapter, Pools
+from hpa_recorder import CONTROLLER, Recorder, forward
 from hpa_replay import Recording, judge, policy_of, sizes
 
 SLUICE = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/sluice"))
@@ -14,7 +16,7 @@ SEMANTICS = "1.36"   # of the cluster's components
 DOWNSCALE_S = 10     # their flag, see cluster/components.py; a sync is every 2 s
 HPAS = "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers"
 # Windows and periods end between two syncs: which of them is the older must not depend on a millisecond.
-OUT = None  # the server of metrics fails
+OUT = None  # the adapter's controller cannot read the queue
 
 
 def rules(window=None, select="Max", policies=None, tolerance=None):
@@ -49,39 +51,59 @@ SEQUENCES = {
     "two": sequence(*[[300, 250], [300, 900], [OUT, 500], [600, OUT], [OUT, OUT], [200, 100]] * 4,
                     behavior={"scaleDown": rules(5)}),
     "outage": sequence(300, 300, *[OUT] * 6, 600, 600, *[OUT] * 3, *[100] * 11, minReplicas=2, most=8),
-    "quantities": sequence("8600m", "1k", "1.5k", "2Ki", "0.5", "999999u", "1e3", "1", "0", "3500m", "1100", "1101",
+    "quantities": sequence("8600m", "1k", "1.5k", "2Ki", "0.5", "999m", "1e3", "1", "0", "3500m", "1100", "1101",
                            "899", "901", *["2k"] * 5, *["100m"] * 6, target="99500m",
                            behavior={"scaleDown": rules(3)}),
 }
 
 
-def metrics_of(name):
+def pools_of(name):
     count = max(len(load) for load in SEQUENCES[name]["loads"])
     return [f"{name}-{number}" for number in range(count)]
 
 
-class Answers:
-    """What the server behind the recorder says: the next load of a sequence for each request of the controller."""
+def selector(pool):
+    return f"pool={pool}"
+
+
+UNITS = {"m": 1, "k": 1_000_000, "Ki": 1_024_000}
+
+
+def milli(quantity):
+    text = str(quantity)
+    unit = next((unit for unit in UNITS if text.endswith(unit)), None)
+    return round(float(text.removesuffix(unit)) * UNITS[unit]) if unit else round(float(text) * 1000)
+
+
+class Loads:
+    """Goes on to the next load of a metric when the HPA has asked for it."""
 
     def __init__(self):
-        self._asked = {}
+        self._behind, self._asked = None, {}
 
-    def __call__(self, _namespace, metric, _selector, headers):
-        name, number = metric.rsplit("-", 1)
-        loads = SEQUENCES[name]["loads"]
-        asked = self._asked.get(metric, 0)
+    def before(self, behind):
+        self._behind = behind
+        return self
+
+    def __call__(self, namespace, metric, chosen, headers):
+        answer = self._behind(namespace, metric, chosen, headers)
         if headers.get("X-Remote-User") == CONTROLLER:
-            self._asked[metric] = asked + 1
-        load = loads[min(asked, len(loads) - 1)][int(number)]
-        return status(503, "ServiceUnavailable", "no answer") if load is OUT else value_list(metric, load)
+            self._asked[chosen] = self._asked.get(chosen, 0) + 1
+        return answer
+
+    def now(self, pool):
+        name, number = pool.rsplit("-", 1)
+        loads = SEQUENCES[name]["loads"]
+        load = loads[min(self._asked.get(selector(pool), 0), len(loads) - 1)][int(number)]
+        return None if load is OUT else milli(load)
 
 
 def hpa_of(name):
     one = SEQUENCES[name]
     key = "averageValue" if one["kind"] == "AverageValue" else "value"
-    metrics = [{"type": "External", "external": {"metric": {"name": metric},
-                                                 "target": {"type": one["kind"], key: one["target"]}}}
-               for metric in metrics_of(name)]
+    metrics = [{"type": "External", "external": {
+        "metric": {"name": METRIC, "selector": {"matchLabels": {"pool": pool}}},
+        "target": {"type": one["kind"], key: one["target"]}}} for pool in pools_of(name)]
     return {"metadata": {"name": name}, "spec": {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
         "metrics": metrics, **one["spec"]}}
@@ -98,15 +120,18 @@ def deployment(name, pool):
 def _(k8s):
     pool = f"h-{k8s.name}"
     k8s.cluster.nodes(pool, 1)
-    with (Server(k8s.cluster, Answers()) as behind,
-          Recorder(k8s.cluster, forward(k8s.cluster, *behind.address)) as recorder):
+    loads = Loads()
+    pools = [f"{k8s.name}/{one}" for name in SEQUENCES for one in pools_of(name)]
+    with (Pools(k8s.cluster, pools, loads.now) as controller,
+          Adapter(k8s.cluster, "--controller", controller.url) as adapter,
+          Recorder(k8s.cluster, loads.before(forward(k8s.cluster, *adapter.address))) as recorder):
         k8s.wait("the APIService to be available", recorder.available)
         for name in SEQUENCES:
             k8s.create("deployments", deployment(name, pool))
         k8s.wait("the pods", lambda: all(
             k8s.get("deployments", name).get("status", {}).get("readyReplicas") == 3 for name in SEQUENCES))
         for name in SEQUENCES:
-            recorder.follow(name, k8s.name, metrics_of(name))
+            recorder.follow(name, k8s.name, [f"{METRIC} {selector(one)}" for one in pools_of(name)])
             k8s.api.post(HPAS.format(k8s.name), hpa_of(name))
         # One more than there are loads: the size that a sync sets is what the next one finds.
         wait_until(lambda: all(len(recorder.syncs(name)) > len(one["loads"]) for name, one in SEQUENCES.items()), 300,

@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 # Begun first: those that take minutes.
-LONG = ["demo_test", "crd_test", "kube_faults_test", "cluster_test", "scaling_test", "deployment_test"]
+LONG = ["demo_test", "crd_test", "kube_faults_test", "demo_hpa_test", "adapter_told_test", "cluster_test",
+        "scaling_test", "deployment_test"]
 
 
 def order(script):

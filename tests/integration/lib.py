@@ -85,6 +85,11 @@ def needs(why):
     _missing[:] = [why] if why else []
 
 
+def missing():
+    """Why the script is skipped; empty: it is not."""
+    return _missing[0] if _missing else ""
+
+
 def scaled(quick, full):
     """The count to use: `full` in a soak run, else `quick`."""
     return full if SOAK else quick

@@ -170,8 +170,7 @@ def _(box):
         proxy.heal()
         place.wait_lines("ended.txt", before + count // 10, 60)
         proxy.hold("down")  # acknowledgements arrive, and their answers do not
-        up = proxy.stats()["up"]
-        wait_until(lambda: proxy.stats()["up"] > up, what="something to be said", timeout=20)
+        wait_until(lambda: proxy.stats()["held_down"] > 0, what="an answer that does not arrive", timeout=60)
         proxy.cut()
         proxy.heal()
         wait_until(lambda: len(set(place.lines("ended.txt"))) == count, what="every message", timeout=90)

@@ -51,10 +51,11 @@ spec:
 
 @test("what this version does not have is refused with what it has, before anything starts")
 def _(box):
-    lag = box.pool("lagging", policy={"lag": {"max": "60s"}})
+    lag = box.pool("lagging", policy={"lag": {"max": "60s"}},
+                   queue={"rabbitmq": {"url": "amqp://localhost:5672", "queue": "orders"}})
     cloud = box.pool("cloud", queue={"pubsub": {"project": "project-1", "subscription": "orders"}})
     idle = box.pool("idle", workers={"run": {"image": "registry.example/worker:1"}})
-    for file, says in [(lag, "threshold, backlogPerWorker"), (cloud, "accepted: backlogPerWorker"),
+    for file, says in [(lag, "accepted: queue.rabbitmq.management"), (cloud, "accepted: backlogPerWorker"),
                        (idle, "run.command")]:
         done = box.sluice("scale", "-f", file, exit=2)
         contains(done.err, str(file.name))

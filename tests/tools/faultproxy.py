@@ -100,9 +100,9 @@ class _Pipe:
                 continue
             self.pending.popleft()
             if data is not None:
+                await self._pass(data)
                 self.pending_bytes -= len(data)
                 self.space.set()
-                await self._pass(data)
             elif await self._end():
                 return
 
@@ -317,10 +317,13 @@ class FaultProxy(Background):
 
     def stats(self):
         """{"accepted", "open", "unreachable": clients whose server did not answer, "up", "down": bytes passed on,
-        "swallowed_up", "swallowed_down"}."""
+        "swallowed_up", "swallowed_down", "held_up", "held_down": bytes read and not yet passed on}."""
         up, down = self._ways["up"], self._ways["down"]
+        open_now = list(self._connections)
+        held = {way: sum(one.pipes[way].pending_bytes for one in open_now) for way in WAYS["both"]}
         return {"accepted": self._accepted, "open": len(self._connections), "unreachable": self._unreachable,
-                "up": up.passed, "down": down.passed, "swallowed_up": up.swallowed, "swallowed_down": down.swallowed}
+                "up": up.passed, "down": down.passed, "swallowed_up": up.swallowed, "swallowed_down": down.swallowed,
+                "held_up": held["up"], "held_down": held["down"]}
 
     # On the loop
 

@@ -117,13 +117,16 @@ def _handler(counter):
                 return
             if status == 200:
                 counter.saw(self.command, self.path, json.loads(body or b"{}"), json.loads(data or b"{}"))
-            self.send_response(status)
-            for name, value in told:
-                if name.lower() not in HOP_BY_HOP:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            try:
+                self.send_response(status)
+                for name, value in told:
+                    if name.lower() not in HOP_BY_HOP:
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+            except OSError:
+                self.close_connection = True  # a worker that left in the middle of a pull
 
         do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _pass
 

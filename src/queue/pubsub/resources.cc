@@ -158,6 +158,14 @@ aio::Task<void> examine_dead_letters(std::shared_ptr<Service> service, Resources
 
 }  // namespace
 
+aio::Task<Result<bool>> is_there(std::shared_ptr<Service> service, std::string subscription, aio::Deadline deadline) {
+  const Result<SubscriptionInfo> info = co_await look(std::move(service), std::move(subscription), deadline);
+  if (!info && info.error().code != Code::gone) {
+    co_return info.error();
+  }
+  co_return info.has_value();
+}
+
 std::string dead_letter_subscription(const Resources& resources) {
   return subscription_name(project_of(resources.dead_letter_topic), short_name(resources.dead_letter_topic));
 }

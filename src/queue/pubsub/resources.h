@@ -33,6 +33,10 @@ struct Resources {
 [[nodiscard]] aio::Task<std::vector<Examined>> examine(std::shared_ptr<Service> service, Resources resources,
                                                        std::optional<Duration> max_runtime, aio::Deadline deadline);
 
+// Whether it is there; `subscription` is its whole name. Code::denied: only roles/pubsub.viewer may know.
+[[nodiscard]] aio::Task<Result<bool>> is_there(std::shared_ptr<Service> service, std::string subscription,
+                                               aio::Deadline deadline);
+
 // What a subscription's settings mean for its messages. Pure.
 [[nodiscard]] std::vector<Examined> judge(const SubscriptionInfo& info, const Resources& resources,
                                           std::optional<Duration> max_runtime);

@@ -132,7 +132,7 @@ capabilities: {drop: [ALL]}
 {{- /* What a schema cannot say. */ -}}
 {{- define "sluice.check" -}}
 {{- $adapter := .Values.adapter -}}
-{{- if and $adapter.enabled (not $adapter.pools) (not $adapter.monitoring.enabled) -}}
+{{- if and $adapter.enabled (not $adapter.pools) (not $adapter.monitoring.enabled) (not $adapter.queues) -}}
 {{- fail "adapter: it has no numbers to serve; set pools or monitoring.enabled" -}}
 {{- end -}}
 {{- if and $adapter.certificate (not $adapter.caBundle) -}}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// sluice simulate: scenarios through policies; what each would have cost, and how late its messages would have been.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "app/context.h"
+#include "app/simulate_load.h"
+#include "app/simulate_sweep.h"
+#include "app/simulate_table.h"
+#include "app/verbs.h"
+#include "app/wiring.h"
+#include "lab/outcome.h"
+#include "lab/report.h"
+
+namespace sluice::app {
+namespace {
+
+constexpr std::int64_t seeds_max = 10'000;  // chosen: beyond it memory is what is measured
+
+std::string csv_of(const std::vector<lab::Outcome>& outcomes) {
+  std::string text = lab::csv_header();
+  for (const lab::Outcome& outcome : outcomes) {
+    text += lab::to_csv(outcome);
+  }
+  return text;
+}
+
+// True also when nobody asked for the file.
+bool written(Context& context, const std::optional<std::string>& path, const std::vector<lab::Outcome>& outcomes,
+             std::string (*text_of)(const std::vector<lab::Outcome>&)) {
+  const Result<void> done = path ? write_file(*path, text_of(outcomes)) : Result<void>{};
+  if (!done) {
+    context.err.line("sluice simulate: " + done.error().what);
+  }
+  return done.has_value();
+}
+
+// What the command line asks for beyond what its parser checks; empty: it is fine.
+std::string wrong_flags(const Args& args) {
+  if (const auto seeds = args.count("seeds"); seeds && (*seeds < 1 || *seeds > seeds_max)) {
+    return fmt::format("--seeds {}; accepted: 1 to {}", *seeds, seeds_max);
+  }
+  if (const auto jobs = args.count("jobs"); jobs && (*jobs < 1 || *jobs > 256)) {
+    return fmt::format("--jobs {}; accepted: 1 to 256", *jobs);
+  }
+  if (const auto first = args.duration("first"); first && *first < std::chrono::seconds{1}) {
+    return "--first " + format_duration(*first) + "; accepted: 1s and more";
+  }
+  return "";
+}
+
+aio::Task<int> run_simulate(Context& context, Args args) {
+  if (const std::string wrong = wrong_flags(args); !wrong.empty()) {
+    context.err.line("sluice simulate: " + wrong);
+    co_return exit_usage;
+  }
+  const std::optional<std::vector<Loaded>> loaded = load_scenarios(context, args);
+  if (!loaded) {
+    co_return exit_usage;
+  }
+  const std::optional<std::string> journals = args.text("journal");
+  std::error_code ec;
+  if (journals && !std::filesystem::is_directory(*journals, ec) &&
+      !std::filesystem::create_directories(*journals, ec)) {
+    context.err.line(fmt::format("sluice simulate: {}: {}", *journals, ec.message()));
+    co_return exit_usage;
+  }
+  Sweep sweep(context, *loaded, journals);
+  const auto threads = static_cast<std::size_t>(args.count("jobs").value_or(1));
+  co_await sweep.run(threads);
+  const std::string pace = sweep.pace();
+  const std::vector<lab::Outcome> outcomes = sweep.outcomes();
+  for (const lab::Outcome& outcome : outcomes) {
+    context.out.write(context.json ? lab::to_json_lines(outcome) : outcome_table(outcome, context.colour));
+  }
+  bool good = sweep.all_written();
+  if (!good) {
+    context.err.line("sluice simulate: not all journals could be written to " + *journals);
+  }
+  good = written(context, args.text("csv"), outcomes, csv_of) && good;
+  good = written(context, args.text("html"), outcomes, lab::report_html) && good;
+  context.err.line(pace);
+  co_return good ? exit_done : exit_failed;
+}
+
+}  // namespace
+
+Verb simulate_verb() {
+  return {.name = "simulate",
+          .summary = "what policies would cost on a workload, and how late its messages would be",
+          .about =
+              "Runs scenarios through policies in simulated time. The scaler is the one that ships, with its\n"
+              "accounting and its journal; queue, workers, nodes and readings are models of what the scenario says.\n"
+              "The same scenario and seed give the same bytes. The winner is the cheapest policy that has at most\n"
+              "1 % of the messages wait longer than `late`; where there is none, the one with the fewest.\n"
+              "Scenario files: docs/how-to/simulate.md; many of them are in tests/scenarios.",
+          .examples = {{"sluice simulate step.yaml", "a table of its policies"},
+                       {"sluice simulate step.yaml --html report.html", "and the plots"},
+                       {"sluice simulate *.yaml --seeds 20 --jobs 2 --csv all.csv", "a sweep"},
+                       {"sluice simulate step.yaml --journal out/", "then: sluice explain, sluice decide --journal"}},
+          .flags =
+              {{.name = "seeds", .kind = Kind::count, .value = "N", .help = "seeds 1..N instead of the scenario's own"},
+               {.name = "jobs", .letter = 'j', .kind = Kind::count, .value = "N", .help = "runs at a time, default 1"},
+               {.name = "policy",
+                .kind = Kind::text,
+                .value = "NAME",
+                .help = "only the policies whose name begins so",
+                .many = true},
+               {.name = "first", .kind = Kind::duration, .value = "TIME", .help = "only so much of each scenario"},
+               {.name = "csv", .kind = Kind::file, .value = "FILE", .help = "a line for each run"},
+               {.name = "html", .kind = Kind::file, .value = "FILE", .help = "a page with plots, complete in itself"},
+               {.name = "journal",
+                .kind = Kind::folder,
+                .value = "DIR",
+                .help = "each run's journal, as SCENARIO.POLICY.SEED.jsonl"},
+               {.name = "traces",
+                .kind = Kind::folder,
+                .value = "DIR",
+                .help = "where traces are that are not beside the scenario, default $SLUICE_TRACES"}},
+          .positionals =
+              {{.name = "SCENARIO", .help = "a scenario file", .required = true, .many = true, .kind = Kind::file}},
+          .rest = "",
+          .run = run_simulate};
+}
+
+}  // namespace sluice::app

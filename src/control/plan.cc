@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// The slots for a decision; see control/decide.h.
+#include <algorithm>
+#include <map>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "control/decide.h"
+
+namespace sluice::control {
+
+using model::WorkerState;
+
+namespace {
+
+bool without_work(const model::Worker& worker) {
+  return (worker.state == WorkerState::idle || worker.state == WorkerState::ready) && worker.handling == 0;
+}
+
+// How many workers are on each node, and how many of them work. Where it is not known, it is one node.
+struct OnNode {
+  std::int64_t all = 0;
+  std::int64_t busy = 0;
+};
+std::map<std::string, OnNode, std::less<>> by_node(const model::FleetView& view) {
+  std::map<std::string, OnNode, std::less<>> out;
+  for (const model::Worker& worker : view.workers) {
+    OnNode& node = out[worker.place];
+    ++node.all;
+    node.busy += without_work(worker) ? 0 : 1;
+  }
+  return out;
+}
+
+// The ones that had nothing to do for the longest time. With lag node by node, the emptiest first: a node that is empty
+// can go, and four that are a quarter full cannot.
+void order_to_leave(const pool::PoolSpec& spec, const model::FleetView& view, std::vector<const model::Worker*>& idle) {
+  const bool by_nodes = std::holds_alternative<pool::LagPolicy>(spec.policy);
+  const std::map<std::string, OnNode, std::less<>> nodes = by_nodes ? by_node(view) : decltype(by_node(view)){};
+  std::ranges::sort(idle, {}, [&](const model::Worker* worker) {
+    const auto at = nodes.find(worker->place);
+    const OnNode node = at == nodes.end() ? OnNode{} : at->second;
+    const std::string_view place = by_nodes ? std::string_view(worker->place) : std::string_view();
+    return std::tuple(node.all, node.busy, place, worker->since, worker->slot);
+  });
+}
+
+// Those without a place first, the youngest of them in front; then those that may be asked to leave.
+void plan_fewer(const pool::PoolSpec& spec, std::size_t fewer, const model::FleetView& view, model::Plan& out) {
+  std::vector<const model::Worker*> unplaced;
+  std::vector<const model::Worker*> idle;
+  for (const model::Worker& worker : view.workers) {
+    if (worker.state == WorkerState::requested || worker.state == WorkerState::unscheduled) {
+      unplaced.push_back(&worker);
+    } else if (asked_to_leave(spec) && without_work(worker) && !worker.deaf) {
+      idle.push_back(&worker);
+    }
+  }
+  std::ranges::sort(unplaced, [](const auto* a, const auto* b) {
+    return std::pair(a->created_at, a->slot) > std::pair(b->created_at, b->slot);
+  });
+  order_to_leave(spec, view, idle);
+  for (const model::Worker* worker : unplaced) {
+    if (out.withdraw.size() < fewer) {
+      out.withdraw.push_back(worker->slot);
+    }
+  }
+  for (const model::Worker* worker : idle) {
+    if (out.withdraw.size() + out.drain.size() < fewer) {
+      out.drain.push_back(worker->slot);
+    }
+  }
+}
+
+}  // namespace
+
+model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, const model::FleetView& view) {
+  model::Plan out;
+  if (decision.change > 0) {
+    // Slots below `min` start with idle exit off, so they are filled first.
+    for (const bool below_min : {true, false}) {
+      for (const int slot : view.free_slots) {
+        const bool wanted = slot >= 0 && slot < spec.workers.max && (slot < spec.workers.min) == below_min;
+        if (wanted && static_cast<std::int64_t>(out.start.size()) < decision.change) {
+          out.start.push_back(slot);
+        }
+      }
+    }
+  }
+  if (decision.change < 0) {
+    plan_fewer(spec, static_cast<std::size_t>(-decision.change), view, out);
+  }
+  if (!spec.paused) {
+    for (const model::Worker& worker : view.workers) {
+      if (worker.stays_when_idle && worker.slot >= spec.workers.min && without_work(worker)) {
+        out.drain.push_back(worker.slot);
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace sluice::control
