@@ -167,8 +167,8 @@ policy::Proposal step(const KedaScaledJob& options, const Bounds& bounds, const 
   }
   state.polled_ms = seen.at_ms;
   KedaJobOptions keda = options.keda;
-  keda.min_replicas = static_cast<std::int32_t>(bounds.min);
-  keda.max_replicas = static_cast<std::int32_t>(bounds.max);
+  keda.min_replicas = keda.min_replicas.value_or(static_cast<std::int32_t>(bounds.min));
+  keda.max_replicas = keda.max_replicas.value_or(static_cast<std::int32_t>(bounds.max));
   KedaJobSeen jobs{.triggers = {}, .running = seen.live(), .pending = seen.not_started()};
   const std::optional<std::int64_t> length = messages(options.counts, bounds, seen);
   if (length) {

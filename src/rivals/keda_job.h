@@ -54,7 +54,7 @@ struct KedaJobAnswer {
 // Go's strconv.ParseFloat(text, 64); empty where it fails.
 [[nodiscard]] std::optional<double> go_float(const std::string& text);
 
-// A ScaledJob of a pool: one trigger, polled. Its bounds are the pool's.
+// A ScaledJob of a pool: one trigger, polled. Its bounds are the pool's where it has none.
 struct KedaScaledJob {
   KedaJobOptions keda;
   double target = 5;      // messages a Job: the default of KEDA's queues

@@ -238,7 +238,7 @@ TEST(KedaScaledJob, WhatTheStrategiesMakeOfAMetric) {
 }
 
 TEST(KedaScaledJob, APoolsJobsArePolled) {
-  const KedaScaledJob options{.keda = of(accurate), .target = 1};
+  KedaScaledJob options{.keda = {.strategy = accurate}, .target = 1};
   const Bounds bounds{.min = 0, .max = 30, .concurrency = 1};
   KedaScaledJobState state;
   const auto at = [&](testing::Look look) { return step(options, bounds, testing::seen_of(look), state); };
@@ -252,6 +252,8 @@ TEST(KedaScaledJob, APoolsJobsArePolled) {
   EXPECT_EQ(next.word, model::Word::grow);
   EXPECT_EQ(at({.at_s = 60, .busy = 2}).word, model::Word::blind);
   EXPECT_EQ(at({.at_s = 90, .ready = 0, .busy = 2}).wanted, 2) << "nothing ends a Job";
+  options.keda.max_replicas = 10;
+  EXPECT_EQ(at({.at_s = 120, .ready = 50, .in_work = 2, .busy = 2}).wanted, 10) << "its own maximum, not the pool's";
 }
 
 }  // namespace
