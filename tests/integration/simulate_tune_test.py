@@ -94,7 +94,7 @@ def _(box):
 @test("on waves it finds the messages per worker that an exhaustive sweep finds")
 def _(box):
     box.write("waves.yaml", WAVES)
-    settings = scaled(two_digits(60) + [100, 200, 500, 1000], two_digits(100_000))
+    settings = scaled(two_digits(40) + [50, 60, 80, 100, 200, 500, 1000], two_digits(100_000))
     targets = {"p95=20s": lambda mean: mean["wait_s"]["p95"] <= 20}
     form = "{backlogPerWorker: {messages: %d, every: 5s}}"
     same_as_all(box, "waves.yaml", LOADED, "backlogPerWorker", form, settings, targets, *scaled(["--seeds", "1"], []))
