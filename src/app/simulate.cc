@@ -9,6 +9,7 @@
 #include "app/simulate_load.h"
 #include "app/simulate_sweep.h"
 #include "app/simulate_table.h"
+#include "app/simulate_tune.h"
 #include "app/verbs.h"
 #include "app/wiring.h"
 #include "lab/outcome.h"
@@ -48,7 +49,8 @@ std::string wrong_flags(const Args& args) {
   if (const auto first = args.duration("first"); first && *first < std::chrono::seconds{1}) {
     return "--first " + format_duration(*first) + "; accepted: 1s and more";
   }
-  return "";
+  const Result<std::optional<TuneRequest>> tuning = tune_request(args);
+  return tuning ? "" : tuning.error().what;
 }
 
 aio::Task<int> run_simulate(Context& context, Args args) {
@@ -56,7 +58,7 @@ aio::Task<int> run_simulate(Context& context, Args args) {
     context.err.line("sluice simulate: " + wrong);
     co_return exit_usage;
   }
-  const std::optional<std::vector<Loaded>> loaded = load_scenarios(context, args);
+  std::optional<std::vector<Loaded>> loaded = load_scenarios(context, args);
   if (!loaded) {
     co_return exit_usage;
   }
@@ -66,6 +68,9 @@ aio::Task<int> run_simulate(Context& context, Args args) {
       !std::filesystem::create_directories(*journals, ec)) {
     context.err.line(fmt::format("sluice simulate: {}: {}", *journals, ec.message()));
     co_return exit_usage;
+  }
+  if (std::optional<TuneRequest> request = tune_request(args).value()) {
+    co_return co_await tune(context, std::move(*loaded), std::move(*request));
   }
   Sweep sweep(context, *loaded, journals);
   const auto threads = static_cast<std::size_t>(args.count("jobs").value_or(1));
@@ -99,6 +104,7 @@ Verb simulate_verb() {
           .examples = {{"sluice simulate step.yaml", "a table of its policies"},
                        {"sluice simulate step.yaml --html report.html", "and the plots"},
                        {"sluice simulate *.yaml --seeds 20 --jobs 2 --csv all.csv", "a sweep"},
+                       {"sluice simulate step.yaml --tune hpa --for p99=60s", "its averageValue for this load"},
                        {"sluice simulate step.yaml --journal out/", "then: sluice explain, sluice decide --journal"}},
           .flags =
               {{.name = "seeds", .kind = Kind::count, .value = "N", .help = "seeds 1..N instead of the scenario's own"},
@@ -107,6 +113,16 @@ Verb simulate_verb() {
                 .kind = Kind::text,
                 .value = "NAME",
                 .help = "only the policies whose name begins so",
+                .many = true},
+               {.name = "tune",
+                .kind = Kind::choice,
+                .value = "POLICY",
+                .help = "find the cheapest setting of this policy that meets --for",
+                .choices = tune_words()},
+               {.name = "for",
+                .kind = Kind::text,
+                .value = "TARGET",
+                .help = "what is to be met: p50, p95, p99 or max=TIME, late=PERCENT",
                 .many = true},
                {.name = "first", .kind = Kind::duration, .value = "TIME", .help = "only so much of each scenario"},
                {.name = "csv", .kind = Kind::file, .value = "FILE", .help = "a line for each run"},

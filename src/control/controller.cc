@@ -85,7 +85,7 @@ aio::Task<void> Controller::tick() {
 bool Controller::judge(const Result<model::FleetView>& fleet, const Result<model::Sample>& sample) {
   const model::Observation seen = observer_.observe(clock_.now(), fleet, sample);
   Step step = options_.decide(pool_.spec, state_, seen);
-  model::Plan what = observer_.view() ? plan(pool_.spec, step.decision, *observer_.view()) : model::Plan{};
+  model::Plan what = observer_.view() ? plan(pool_.spec, step.decision, *observer_.view(), step.spare) : model::Plan{};
   const WallTime at = clock_.wall();
   const Result<std::string> recorded = journal_.tick({at, seen, state_, step.next, step.decision, what});
   if (work_seen(seen)) {

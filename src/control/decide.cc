@@ -45,6 +45,7 @@ struct Draft {
   Proposal proposal;
   std::int64_t useful = 0;
   std::int64_t wanted = 0;
+  std::int64_t spare = 0;
   Word word = Word::steady;
   std::string sentence;
   std::vector<model::Clamp> clamps;
@@ -295,8 +296,11 @@ void let_go(Draft& d) {
   const std::int64_t asked = std::clamp<std::int64_t>(d.useful - deaf, 0, std::min(idle, spare));
   if (asked > 0) {
     d.word = Word::shrink;
-    d.sentence += fmt::format("; asking {} without work to leave", policy::workers(asked));
+    // Which of them are on a node that is to become empty, the plan says.
+    d.sentence += kept ? fmt::format("; letting {} go, node by node, each when it has no work", policy::workers(spare))
+                       : fmt::format("; asking {} without work to leave", policy::workers(asked));
     d.wanted = d.useful - asked;
+    d.spare = spare;
   } else if (deaf > 0) {
     d.sentence += fmt::format("; {} not needed, and {} not take POST /drain: they stay", policy::workers(spare),
                               deaf == 1 ? "1 does" : fmt::format("{} do", deaf));
@@ -316,6 +320,7 @@ Step finish(Draft& d) {
   step.decision.reason = fmt::format("{}: {}", model::word(d.word), d.sentence);
   step.decision.clamps = std::move(d.clamps);
   step.next = d.next;
+  step.spare = d.spare;
   step.again_in_ms = d.again_in_ms;
   return step;
 }

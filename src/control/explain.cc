@@ -158,7 +158,7 @@ std::vector<std::string> arithmetic(const Told& told) {
     return {};  // its reason is its arithmetic
   }
   if (const auto* hpa = std::get_if<pool::HpaPolicy>(&spec.policy)) {
-    if (!seen.queue.ready) {
+    if (policy::backlog_of(seen) == nullptr) {
       return {"(? waiting + in work): unknown"};
     }
     return {hpa_arithmetic(spec, *hpa, seen), "then the HPA's tolerance, stabilization and limits, as the reason says"};

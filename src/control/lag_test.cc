@@ -78,7 +78,7 @@ TEST(LagPool, GrowsHoldsAndAsksIdleOnesToLeaveInAnyFleet) {
     }
   }
   EXPECT_THAT(step.decision.reason, StartsWith("shrink: "));
-  EXPECT_THAT(step.decision.reason, HasSubstr("without work to leave"));
+  EXPECT_THAT(step.decision.reason, HasSubstr("go, node by node, each when it has no work"));
   model::FleetView view;
   view.workers = {{.slot = 0, .state = WorkerState::busy}, {.slot = 1, .state = WorkerState::idle}};
   EXPECT_THAT(plan(spec, {.change = -2}, view).drain, testing::ElementsAre(1)) << "never one that works";
@@ -98,8 +98,13 @@ TEST(LagPool, EmptiesNodeAfterNode) {
   add(4, WorkerState::idle, "b", 9);
   add(5, WorkerState::idle, "c", 0);
   add(6, WorkerState::busy, "c", 0);
-  EXPECT_THAT(plan(lag_spec(), {.change = -3}, view).drain, testing::ElementsAre(3, 4, 5));
-  EXPECT_THAT(plan(lag_spec(), {.change = -5}, view).drain, testing::ElementsAre(3, 4, 5, 0, 1));
+  EXPECT_THAT(plan(lag_spec(), {.change = -3}, view, 3).drain, testing::ElementsAre(3, 4, 5));
+  EXPECT_THAT(plan(lag_spec(), {.change = -4}, view, 4).drain, testing::ElementsAre(3, 4, 5))
+      << "the fourth is beside it and works; those of another node would not empty it";
+  EXPECT_THAT(plan(lag_spec(), {.change = -3}, view, 7).drain, testing::ElementsAre(3, 4, 5));
+  EXPECT_THAT(plan(lag_spec(), {.change = -5}, view, 7).drain, testing::ElementsAre(3, 4, 5, 0, 1));
+  view.workers[3].state = WorkerState::draining;
+  EXPECT_THAT(plan(lag_spec(), {.change = -1}, view, 1).drain, testing::ElementsAre(4)) << "the node that was begun";
 }
 
 TEST(LagPool, APartLeftOutIsNotUsed) {

@@ -20,55 +20,71 @@ bool without_work(const model::Worker& worker) {
   return (worker.state == WorkerState::idle || worker.state == WorkerState::ready) && worker.handling == 0;
 }
 
+bool leaves_already(const model::Worker& worker) {
+  return worker.state == WorkerState::draining || worker.state == WorkerState::terminating;
+}
+
 // How many workers are on each node, and how many of them work. Where it is not known, it is one node.
 struct OnNode {
   std::int64_t all = 0;
   std::int64_t busy = 0;
 };
-std::map<std::string, OnNode, std::less<>> by_node(const model::FleetView& view) {
-  std::map<std::string, OnNode, std::less<>> out;
-  for (const model::Worker& worker : view.workers) {
-    OnNode& node = out[worker.place];
+using Nodes = std::map<std::string, OnNode, std::less<>>;
+Nodes by_node(const std::vector<const model::Worker*>& workers) {
+  Nodes out;
+  for (const model::Worker* const worker : workers) {
+    OnNode& node = out[worker->place];
     ++node.all;
-    node.busy += without_work(worker) ? 0 : 1;
+    node.busy += without_work(*worker) ? 0 : 1;
   }
   return out;
 }
 
-// The ones that had nothing to do for the longest time. With lag node by node, the emptiest first: a node that is empty
-// can go, and four that are a quarter full cannot.
-void order_to_leave(const pool::PoolSpec& spec, const model::FleetView& view, std::vector<const model::Worker*>& idle) {
-  const bool by_nodes = std::holds_alternative<pool::LagPolicy>(spec.policy);
-  const std::map<std::string, OnNode, std::less<>> nodes = by_nodes ? by_node(view) : decltype(by_node(view)){};
-  std::ranges::sort(idle, {}, [&](const model::Worker* worker) {
-    const auto at = nodes.find(worker->place);
-    const OnNode node = at == nodes.end() ? OnNode{} : at->second;
-    const std::string_view place = by_nodes ? std::string_view(worker->place) : std::string_view();
-    return std::tuple(node.all, node.busy, place, worker->since, worker->slot);
+// Those of the first so many, node after node, that have no work now. The others stay on those nodes until they have
+// none, so that the same nodes come first again.
+std::vector<const model::Worker*> on_emptiest_nodes(std::vector<const model::Worker*> placed, std::int64_t spare) {
+  const Nodes nodes = by_node(placed);
+  std::ranges::sort(placed, {}, [&nodes](const model::Worker* worker) {
+    const OnNode& node = nodes.find(worker->place)->second;
+    return std::tuple(node.all, node.busy, std::string_view(worker->place), !without_work(*worker), worker->since,
+                      worker->slot);
   });
+  placed.resize(std::min(placed.size(), static_cast<std::size_t>(std::max<std::int64_t>(spare, 0))));
+  std::erase_if(placed, [](const model::Worker* worker) { return !without_work(*worker); });
+  return placed;
+}
+
+// The ones that had nothing to do for the longest time.
+std::vector<const model::Worker*> idle_longest(std::vector<const model::Worker*> placed) {
+  std::erase_if(placed, [](const model::Worker* worker) { return !without_work(*worker); });
+  std::ranges::sort(placed, {}, [](const model::Worker* worker) { return std::pair(worker->since, worker->slot); });
+  return placed;
 }
 
 // Those without a place first, the youngest of them in front; then those that may be asked to leave.
-void plan_fewer(const pool::PoolSpec& spec, std::size_t fewer, const model::FleetView& view, model::Plan& out) {
+void plan_fewer(const pool::PoolSpec& spec, std::size_t fewer, std::int64_t spare, const model::FleetView& view,
+                model::Plan& out) {
   std::vector<const model::Worker*> unplaced;
-  std::vector<const model::Worker*> idle;
+  std::vector<const model::Worker*> placed;
   for (const model::Worker& worker : view.workers) {
     if (worker.state == WorkerState::requested || worker.state == WorkerState::unscheduled) {
       unplaced.push_back(&worker);
-    } else if (asked_to_leave(spec) && without_work(worker) && !worker.deaf) {
-      idle.push_back(&worker);
+    } else if (asked_to_leave(spec) && !worker.deaf && !leaves_already(worker)) {
+      placed.push_back(&worker);
     }
   }
   std::ranges::sort(unplaced, [](const auto* a, const auto* b) {
     return std::pair(a->created_at, a->slot) > std::pair(b->created_at, b->slot);
   });
-  order_to_leave(spec, view, idle);
   for (const model::Worker* worker : unplaced) {
     if (out.withdraw.size() < fewer) {
       out.withdraw.push_back(worker->slot);
     }
   }
-  for (const model::Worker* worker : idle) {
+  const bool by_nodes = std::holds_alternative<pool::LagPolicy>(spec.policy);
+  for (const model::Worker* worker :
+       by_nodes ? on_emptiest_nodes(std::move(placed), std::max(spare, static_cast<std::int64_t>(fewer)))
+                : idle_longest(std::move(placed))) {
     if (out.withdraw.size() + out.drain.size() < fewer) {
       out.drain.push_back(worker->slot);
     }
@@ -93,11 +109,12 @@ void plan_fewer_of_a_rival(std::size_t fewer, const model::FleetView& view, mode
       starting += worker.state == WorkerState::starting ? 1 : 0;
     }
   }
-  const std::map<std::string, OnNode, std::less<>> nodes = by_node(view);
+  const Nodes nodes = by_node(running);
   std::ranges::sort(unplaced, std::ranges::greater{},
                     [](const auto* one) { return std::pair(one->created_at, one->slot); });
-  std::ranges::sort(running, std::ranges::greater{},
-                    [&](const auto* one) { return std::tuple(nodes.at(one->place).all, one->created_at, one->slot); });
+  std::ranges::sort(running, std::ranges::greater{}, [&](const auto* one) {
+    return std::tuple(nodes.find(one->place)->second.all, one->created_at, one->slot);
+  });
   for (const model::Worker* worker : unplaced) {
     if (out.withdraw.size() < fewer) {
       out.withdraw.push_back(worker->slot);
@@ -112,7 +129,8 @@ void plan_fewer_of_a_rival(std::size_t fewer, const model::FleetView& view, mode
 
 }  // namespace
 
-model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, const model::FleetView& view) {
+model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, const model::FleetView& view,
+                 std::int64_t spare) {
   model::Plan out;
   if (decision.change > 0) {
     // Slots below `min` start with idle exit off, so they are filled first.
@@ -127,7 +145,11 @@ model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, co
   }
   if (decision.change < 0) {
     const auto fewer = static_cast<std::size_t>(-decision.change);
-    is_rival(spec.policy) ? plan_fewer_of_a_rival(fewer, view, out) : plan_fewer(spec, fewer, view, out);
+    if (is_rival(spec.policy)) {
+      plan_fewer_of_a_rival(fewer, view, out);
+    } else {
+      plan_fewer(spec, fewer, spare, view, out);
+    }
   }
   if (!spec.paused) {
     for (const model::Worker& worker : view.workers) {

@@ -9,6 +9,7 @@
 
 #include "aio/event.h"
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/random.h"
 #include "gcp/feed.h"
 
@@ -56,6 +57,15 @@ Backoff::Options retries_of(Code code, Duration each) {
       return {.base = each / 2, .cap = each, .least = each / 4};
   }
   return {.base = each, .cap = each};
+}
+
+// Until the project's next turn. Everybody who asks for it does so at the same moments of the day: two replicas of an
+// adapter that asked half a minute apart would answer in turns with the new number and the one before.
+Duration until_turn(std::uint64_t project, Duration each, WallTime now) {
+  const auto period = std::max<std::int64_t>(to_ms(each), 1);
+  const auto phase = static_cast<std::int64_t>(project % static_cast<std::uint64_t>(period));
+  const std::int64_t at = now.time_since_epoch() / std::chrono::milliseconds{1};
+  return std::chrono::milliseconds{period - (at - phase) % period};
 }
 
 }  // namespace
@@ -150,7 +160,7 @@ aio::Task<void> CloudMonitoring::State::read(std::shared_ptr<Asking> asking, boo
 
 Duration CloudMonitoring::State::pause(Asking& asking) {
   if (!asking.feed.failure()) {
-    return options.each + random.between(Duration{0}, options.each / 20);
+    return until_turn(fnv1a(asking.feed.query().project), options.each, clock.wall());
   }
   Backoff backoff(retries_of(asking.feed.failure()->code, options.each));
   Duration out{};

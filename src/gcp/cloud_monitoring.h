@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Metrics from Cloud Monitoring. Each question is asked in the background once a minute while somebody wants it, and
-// answered from memory; the subscriptions of a project share one list of them all (docs/decisions/0021).
+// Metrics from Cloud Monitoring. Each question is asked in the background once a minute while somebody wants it, by
+// every process at the same moments of the day, and answered from memory; the subscriptions of a project share one list
+// of them all (docs/decisions/0021).
 //
 // Not a cache in front of the API: with one, whoever comes after it ran out waits, and a burst of HPAs is a burst of
 // calls. What is not newer than `stale_after` is an error that says how old it is, never a number.

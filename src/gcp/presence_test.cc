@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <map>
+#include <vector>
 
 #include "gcp/testing_monitoring.h"
 
@@ -39,6 +41,34 @@ TEST_F(MonitoringTest, SaysWhetherASubscriptionWithoutDataIsThereWherePubSubTell
     co_await failure("nobody");
     EXPECT_EQ(asked["nobody"], 2);
   });
+}
+
+TEST_F(MonitoringTest, EveryReplicaAsksAtTheSameMomentsWheneverItBegan) {
+  std::vector<WallTime> asked;
+  answer_ = [&](const Request& request) {
+    if (request.target.find("/timeSeries") != std::string::npos) {
+      asked.push_back(clock_.wall());
+    }
+    return serve(request);
+  };
+  run([&]() -> aio::Task<void> {
+    co_await clock_.sleep_for(7s);
+    co_await count("orders");
+    co_await clock_.sleep_for(23s);
+    CloudMonitoring other(loop_, clock_, tokens_, options_);
+    const auto there = co_await other.read(backlog, subscription("orders"), clock_.in(5s));
+    EXPECT_TRUE(there);
+    co_await clock_.sleep_for(150s);
+  });
+  // The first one of each when it began, and then both together each minute.
+  EXPECT_GE(asked.size(), 6U);
+  std::ranges::sort(asked);
+  std::map<std::int64_t, int> together;
+  for (const WallTime at : asked) {
+    ++together[at.time_since_epoch() / 1ms];
+  }
+  EXPECT_EQ(std::ranges::count_if(together, [](const auto& one) { return one.second == 2; }), 2);
+  EXPECT_EQ(together.size(), asked.size() - 2);
 }
 
 }  // namespace
