@@ -45,9 +45,8 @@ struct Step {
 // The slots for a decision: starts in the view's order of free slots, those below `min` first; takes back the youngest
 // workers without a place; asks idle workers to drain that stay (started below an earlier `min`), are a Deployment's or
 // of a pool with the policy lag. There node by node, the emptiest first, as many as `spare`, of whom those with work
-// are asked when they have none: a node that is empty can go, and four that are a quarter full cannot.
-// With a rival that scales down: asks as many as it wants fewer, busy or not, as a ReplicaSet picks them; they finish
-// what they have.
+// are asked when they have none: a node that is empty can go, and four that are a quarter full cannot. With a rival
+// that scales down: as many as it wants fewer, busy or not, as a ReplicaSet picks them; they finish what they have.
 [[nodiscard]] model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision,
                                const model::FleetView& view, std::int64_t spare = 0);
 

@@ -112,8 +112,9 @@ void plan_fewer_of_a_rival(std::size_t fewer, const model::FleetView& view, mode
   const Nodes nodes = by_node(running);
   std::ranges::sort(unplaced, std::ranges::greater{},
                     [](const auto* one) { return std::pair(one->created_at, one->slot); });
-  std::ranges::sort(running, std::ranges::greater{},
-                    [&](const auto* one) { return std::tuple(nodes.at(one->place).all, one->created_at, one->slot); });
+  std::ranges::sort(running, std::ranges::greater{}, [&](const auto* one) {
+    return std::tuple(nodes.find(one->place)->second.all, one->created_at, one->slot);
+  });
   for (const model::Worker* worker : unplaced) {
     if (out.withdraw.size() < fewer) {
       out.withdraw.push_back(worker->slot);
@@ -144,7 +145,11 @@ model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, co
   }
   if (decision.change < 0) {
     const auto fewer = static_cast<std::size_t>(-decision.change);
-    is_rival(spec.policy) ? plan_fewer_of_a_rival(fewer, view, out) : plan_fewer(spec, fewer, spare, view, out);
+    if (is_rival(spec.policy)) {
+      plan_fewer_of_a_rival(fewer, view, out);
+    } else {
+      plan_fewer(spec, fewer, spare, view, out);
+    }
   }
   if (!spec.paused) {
     for (const model::Worker& worker : view.workers) {

@@ -6,7 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "control/journal_read.h"
 #include "lab/testing_scenario.h"
+#include "pool/pool.h"
 
 namespace sluice::lab {
 namespace {
@@ -70,6 +72,38 @@ TEST(LabRivals, CustomRunsTwelveTimesItsMaximum) {
   EXPECT_EQ(run.all.starts, 230);
   EXPECT_EQ(run.all.peak, 120);
 }
+
+// A step up and down on nodes of four, under each of them: all is done, they grow and shrink, and what each remembered
+// is in the journal, so that its decisions are the same again.
+class Rival : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Rival, DoesTheWorkAndIsDecidedTheSameAgain) {
+  const Read read = tiny("arrivals: [{step: {base: 1, peak: 6, first: 10m, every: 3h, for: 30m}}], service: {mean: 4s}",
+                         "nodes: {slots: 4, boot: {mean: 30s}}, pods: {start: {mean: 2s}}", GetParam(), "2h");
+  control::Replay replay(pool::spec_from_json);
+  int ticks = 0;
+  int different = 0;
+  const auto run = lab::run({.scenario = *read.scenario, .files = read.files, .policy = 0, .seed = 1},
+                            [&](const std::string&, std::string_view line) {
+                              const auto parsed = control::parse_journal_line(line);
+                              ASSERT_TRUE(parsed) << parsed.error().what;
+                              const auto told = replay.feed(*parsed);
+                              ASSERT_TRUE(told) << told.error().what;
+                              ticks += *told ? 1 : 0;
+                              different += *told && !(*told)->same ? 1 : 0;
+                            });
+  EXPECT_GT(ticks, 50);
+  EXPECT_EQ(different, 0);
+  EXPECT_GT(run.all.done, run.all.published * 9 / 10);
+  EXPECT_EQ(run.all.redelivered, 0) << "who has work finishes it";
+  EXPECT_GT(run.all.peak, 5);
+  EXPECT_LE(run.all.peak, 50);
+}
+
+INSTANTIATE_TEST_SUITE_P(LabRivals, Rival,
+                         ::testing::Values("kedaScaledObject: {target: {type: AverageValue, value: \"2\"}}",
+                                           "kedaScaledJob: {target: 2}", "sqsTargetTracking: {target: 8}",
+                                           "knativeKpa: {}", "flinkLike: {window: 5m}", "dataflowLike: {}"));
 
 }  // namespace
 }  // namespace sluice::lab
