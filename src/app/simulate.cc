@@ -10,6 +10,7 @@
 #include "app/simulate_replay.h"
 #include "app/simulate_sweep.h"
 #include "app/simulate_table.h"
+#include "app/simulate_tune.h"
 #include "app/verbs.h"
 #include "app/wiring.h"
 #include "lab/outcome.h"
@@ -58,7 +59,8 @@ std::string wrong_flags(const Args& args) {
       return fmt::format("--{} is for what is recorded; accepted: --from-journal FILE beside it", flag.name);
     }
   }
-  return "";
+  const Result<std::optional<TuneRequest>> tuning = tune_request(args);
+  return tuning ? "" : tuning.error().what;
 }
 
 aio::Task<int> run_simulate(Context& context, Args args) {
@@ -82,6 +84,10 @@ aio::Task<int> run_simulate(Context& context, Args args) {
       !std::filesystem::create_directories(*journals, ec)) {
     context.err.line(fmt::format("sluice simulate: {}: {}", *journals, ec.message()));
     co_return exit_usage;
+  }
+  if (std::optional<TuneRequest> request = tune_request(args).value()) {
+    const int tuned = co_await tune(context, std::move(*loaded), std::move(*request));
+    co_return tuned == exit_done ? replayed->exit() : tuned;
   }
   Sweep sweep(context, *loaded, journals);
   const auto threads = static_cast<std::size_t>(args.count("jobs").value_or(1));
@@ -109,6 +115,16 @@ std::vector<Flag> simulate_flags() {
        .kind = Kind::text,
        .value = "NAME",
        .help = "only the policies whose name begins so",
+       .many = true},
+      {.name = "tune",
+       .kind = Kind::choice,
+       .value = "POLICY",
+       .help = "find the cheapest setting of this policy that meets --for",
+       .choices = tune_words()},
+      {.name = "for",
+       .kind = Kind::text,
+       .value = "TARGET",
+       .help = "what is to be met: p50, p95, p99 or max=TIME, late=PERCENT",
        .many = true},
       {.name = "first", .kind = Kind::duration, .value = "TIME", .help = "only so much of each scenario"},
       {.name = "csv", .kind = Kind::file, .value = "FILE", .help = "a line for each run"},
@@ -144,6 +160,7 @@ Verb simulate_verb() {
           .examples = {{"sluice simulate step.yaml", "a table of its policies"},
                        {"sluice simulate step.yaml --html report.html", "and the plots"},
                        {"sluice simulate *.yaml --seeds 20 --jobs 2 --csv all.csv", "a sweep"},
+                       {"sluice simulate step.yaml --tune hpa --for p99=60s", "its averageValue for this load"},
                        {"sluice simulate step.yaml --journal out/", "then: sluice explain, sluice decide --journal"},
                        {"sluice simulate --from-journal .sluice/orders/journal.jsonl", "what would lag have done?"}},
           .flags = simulate_flags(),

@@ -11,18 +11,22 @@
 namespace sluice::app {
 namespace {
 
-using Row = std::vector<std::string>;
+using Row = TableRow;
+
+}  // namespace
 
 std::string wait_text(double s) {
   return s < 100 ? fmt::format("{:.1f} s", s) : humane_duration(std::chrono::seconds{std::llround(s)});
 }
 
-std::string count_text(double n) {
-  return n == static_cast<double>(static_cast<std::int64_t>(n)) ? fmt::format("{:.0f}", n) : fmt::format("{:.1f}", n);
-}
-
 std::string percent_text(double share) {
   return share > 0 && share < 0.0005 ? "<0.1 %" : fmt::format("{:.1f} %", 100 * share);
+}
+
+namespace {
+
+std::string count_text(double n) {
+  return n == static_cast<double>(static_cast<std::int64_t>(n)) ? fmt::format("{:.0f}", n) : fmt::format("{:.1f}", n);
 }
 
 Row row_of(const lab::Outcome& outcome, const lab::Means& one) {
@@ -58,6 +62,8 @@ std::string troubles(const lab::Means& one) {
   return out;
 }
 
+}  // namespace
+
 std::string aligned(const std::vector<Row>& rows, std::size_t best, bool colour) {
   std::vector<int> widths(rows.front().size());
   for (const Row& row : rows) {
@@ -76,8 +82,6 @@ std::string aligned(const std::vector<Row>& rows, std::size_t best, bool colour)
   }
   return out;
 }
-
-}  // namespace
 
 std::string outcome_table(const lab::Outcome& outcome, bool colour) {
   const lab::Scenario& scenario = outcome.scenario;

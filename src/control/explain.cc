@@ -154,7 +154,7 @@ std::vector<std::string> arithmetic(const Told& told) {
     return backlog_arithmetic(spec, *per_worker, seen);
   }
   if (const auto* hpa = std::get_if<pool::HpaPolicy>(&spec.policy)) {
-    if (!seen.queue.ready) {
+    if (policy::backlog_of(seen) == nullptr) {
       return {"(? waiting + in work): unknown"};
     }
     return {hpa_arithmetic(spec, *hpa, seen), "then the HPA's tolerance, stabilization and limits, as the reason says"};

@@ -125,6 +125,9 @@ std::string verdict(const policy::HpaStep& step) {
 }
 
 std::string what_is_there(const policy::BacklogTerms& terms) {
+  if (terms.together) {
+    return fmt::format("{} or {} in work", policy::messages_wait(terms.waiting), terms.waiting == 1 ? "is" : "are");
+  }
   return fmt::format("{} and {} in work", policy::messages_wait(terms.waiting),
                      terms.claimed == 1 ? "1 is" : fmt::format("{} are", terms.claimed));
 }
@@ -136,7 +139,7 @@ policy::Proposal propose_hpa(const pool::PoolSpec& spec, const pool::HpaPolicy& 
   const std::int64_t useful = seen.useful();
   policy::Proposal out{
       .word = Word::blind, .sentence = "", .wanted = useful, .enough = useful, .again_in_ms = std::nullopt};
-  if (!seen.queue.ready) {
+  if (policy::backlog_of(seen) == nullptr) {
     out.sentence = policy::unknown_backlog(seen);
     return out;
   }
@@ -162,7 +165,9 @@ policy::Proposal propose_hpa(const pool::PoolSpec& spec, const pool::HpaPolicy& 
 
 std::string hpa_arithmetic(const pool::PoolSpec& spec, const pool::HpaPolicy& hpa, const Observation& seen) {
   const policy::BacklogTerms terms = backlog(spec, seen);
-  return fmt::format("({} waiting + {} in work) against {} {}", terms.waiting, terms.claimed, hpa.target.value,
+  const std::string sum = terms.together ? fmt::format("{} waiting or in work", terms.waiting)
+                                         : fmt::format("({} waiting + {} in work)", terms.waiting, terms.claimed);
+  return fmt::format("{} against {} {}", sum, hpa.target.value,
                      hpa.target.type == pool::HpaTargetType::value ? "in all" : "a worker");
 }
 

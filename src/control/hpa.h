@@ -18,7 +18,7 @@ namespace sluice::control {
                                            const model::Observation& seen, std::optional<HpaMemory>& memory);
 
 // The proposal of the metric alone, before limits and stabilization, for whoever explains it. Requires:
-// seen.queue.ready.
+// policy::backlog_of(seen).
 [[nodiscard]] std::string hpa_arithmetic(const pool::PoolSpec& spec, const pool::HpaPolicy& hpa,
                                          const model::Observation& seen);
 

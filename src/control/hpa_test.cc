@@ -99,6 +99,22 @@ TEST(HpaPolicy, CountsWhatWaitsAndWhatIsInWork) {
   EXPECT_EQ(step.decision.reason, "grow: 300 messages wait and 100 are in work; the HPA asks for 4");
 }
 
+// Pub/Sub counts what waits and what is in work as one number, which is what the HPA's metric is anyway.
+TEST(HpaPolicy, GoesByTheOneNumberOfAQueueThatHasNoOther) {
+  pool::PoolSpec spec = hpa_spec();
+  spec.queue = pool::PubsubQueue{.project = "p", .subscription = "orders"};
+  ASSERT_TRUE(decidable(spec));
+  Observation seen = seen_of({.idle = 1}, 0);
+  seen.queue.ready.reset();
+  seen.queue.in_flight.reset();
+  seen.queue.total = model::SeenCount{400, 60'000};
+  const Step step = decide(spec, {}, seen);
+  EXPECT_EQ(step.decision.workers, 4);
+  EXPECT_EQ(step.decision.reason, "grow: 400 messages wait or are in work; the HPA asks for 4");
+  EXPECT_EQ(hpa_arithmetic(spec, std::get<pool::HpaPolicy>(spec.policy), seen),
+            "400 waiting or in work against 100 a worker");
+}
+
 TEST(HpaPolicy, ReplacesAWorkerThatIsGoneBeforeItLooksAgain) {
   Pool pool{.spec = hpa_spec(), .workers = 4};
   EXPECT_EQ(pool.at(0, 400), 4);

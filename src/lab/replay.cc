@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr const char* starts_file = "starts";
+constexpr const char* starts_file = "the record";
 constexpr std::size_t starts_least = 5;  // chosen: fewer are a mean, not a distribution
 // Longer records are looked at every 5 s where the pool looks adaptively: ten looks a second of a week are 6 million.
 constexpr Duration adaptive_longest = 2h;

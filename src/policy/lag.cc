@@ -15,7 +15,7 @@ using model::Observation;
 using model::Word;
 
 // Measured in simulation: smaller guards and margins change nothing, none at all lets the choice wander.
-constexpr double guard = 0.8;         // a setting must be so much better than the default to be chosen
+constexpr double guard = 0.7;         // a setting must be so much better than the default to be chosen
 constexpr double margin = 0.97;       // and so much better than the present one
 constexpr double back_margin = 0.9;   // the default takes over again from a setting that is no better than this
 constexpr double trust_enough = 0.8;  // distrust is for queues whose bursts have been false

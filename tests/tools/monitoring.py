@@ -13,6 +13,7 @@ may be asked for raw, or aligned by ALIGN_NEXT_OLDER; anything else is refused. 
 taken; None: it does not look.
 """
 
+import contextlib
 import http.server
 import json
 import random
@@ -247,7 +248,8 @@ def _handler(monitoring):
             self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=UTF-8")
             self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            with contextlib.suppress(ConnectionError):  # who asked may be gone
+                self.end_headers()
+                self.wfile.write(data)
 
     return Handler
