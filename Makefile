@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-hpa build image test test-faults e2e
-.PHONY: check check-tsan check-tidy check-seeds check-fuzz bench soak seeds fuzz fmt tidy clean
+.PHONY: check check-tsan check-tidy check-seeds check-fuzz bench soak results seeds fuzz fmt tidy clean
 
 JOBS ?= $(shell nproc)
 # Tests at once: most of them wait for servers and clocks, and use a third of a core.
@@ -105,6 +105,9 @@ bench: ## prints each figure beside its reference, from the release build
 	@$(call configure,release)
 	@ninja -C build/release -j $(JOBS) sluice benches
 	@SLUICE_BIN=$(RELEASE) python3 tools/bench.py --build build/release $(ARGS)
+
+results: build ## what lag costs beside its rivals on eleven workloads; goes to docs/results/policies.md (SLUICE_TRACES)
+	@SLUICE_BIN=$(RELEASE) python3 tools/results.py $(ARGS)
 
 soak: build ## the integration tests with their full counts, on the release binary; results go to docs/results/
 	@tools/setup e2e

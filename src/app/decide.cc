@@ -15,6 +15,7 @@
 #include "model/json_reader.h"
 #include "policy/hpa_json.h"
 #include "pool/pool.h"
+#include "rivals/keda_job_json.h"
 
 namespace sluice::app {
 namespace {
@@ -45,13 +46,6 @@ std::string error_json(const Error& error, std::optional<std::size_t> line) {
 bool has_policy(const boost::json::object& line, std::string_view word) {
   const boost::json::value* policy = line.if_contains("policy");
   return policy != nullptr && policy->is_object() && policy->get_object().contains(word);
-}
-
-// What the contract knows and this version does not.
-std::optional<Error> of_a_later_version(const boost::json::object& line) {
-  return has_policy(line, "kedaScaledJob") ? std::optional(invalid("$.policy.kedaScaledJob", "not in this version",
-                                                                   "threshold, backlogPerWorker, lag, hpa"))
-                                           : std::nullopt;
 }
 
 struct Question {
@@ -113,8 +107,13 @@ Result<std::string> answer_line(const std::string& text) {
     return invalid("$", ec ? fmt::format("not JSON ({})", ec.message()) : model::kind_of(json),
                    "one JSON object a line");
   }
-  if (const std::optional<Error> later = of_a_later_version(json.get_object())) {
-    return *later;
+  // KEDA's own words, or with `workers` a pool's: the rival of a simulation.
+  if (has_policy(json.get_object(), "kedaScaledJob") && !json.get_object().contains("workers")) {
+    const Result<rivals::KedaJobQuestion> keda = rivals::keda_job_question_from_json(json);
+    if (!keda) {
+      return keda.error();
+    }
+    return rivals::answer_json(rivals::jobs_to_create(keda->options, keda->seen));
   }
   if (has_policy(json.get_object(), "hpa")) {
     const Result<policy::HpaQuestion> hpa = policy::hpa_question_from_json(json);
@@ -277,7 +276,8 @@ Verb decide_verb() {
           "{\"error\":{\"at\":\"$.path\",\"message\":\"..\"}} and exit 3 at the end.\n"
           "\n"
           "The policies of a pool are threshold, backlogPerWorker and lag. With {\"policy\":{\"hpa\":{..}}} it is the\n"
-          "stock HorizontalPodAutoscaler of Kubernetes instead, one sync a line: docs/reference/hpa.md.\n"
+          "stock HorizontalPodAutoscaler of Kubernetes instead, one sync a line: docs/reference/hpa.md. Policies of\n"
+          "other autoscalers can be asked as well, and one poll of KEDA's ScaledJob: docs/reference/rivals.md.\n"
           "\n"
           "With --journal every tick of a journal is decided again and compared: exit 1 when one differs.",
       .examples = {{"sluice decide --journal .sluice/orders/journal.jsonl", "is every decision still the same?"}},

@@ -7,6 +7,7 @@
 
 #include "control/hpa.h"
 #include "control/lag.h"
+#include "control/rivals.h"
 #include "policy/backlog_per_worker.h"
 #include "policy/threshold.h"
 #include "policy/words.h"
@@ -86,6 +87,9 @@ Proposal propose(const pool::PoolSpec& spec, const Observation& seen, const poli
   if (const auto* lag = std::get_if<pool::LagPolicy>(&spec.policy)) {
     return propose_lag(spec, *lag, seen, parts, next.lag);
   }
+  if (is_rival(spec.policy)) {
+    return propose_rival(spec, seen, next.rival);
+  }
   const auto& per_worker = std::get<pool::BacklogPerWorkerPolicy>(spec.policy);
   return policy::propose(
       policy::BacklogPerWorkerOptions{.messages = per_worker.messages, .concurrency = spec.workers.concurrency}, seen);
@@ -113,11 +117,15 @@ void clamp_unknown(Draft& d) {
   }
 }
 
-void clamp_bounds(Draft& d) {
+void clamp_min(Draft& d) {
   const pool::Workers& workers = d.spec.workers;
   if (d.wanted < workers.min) {
     d.clamp("min", workers.min, fmt::format("workers.min is {}", workers.min));
   }
+}
+
+void clamp_max(Draft& d) {
+  const pool::Workers& workers = d.spec.workers;
   if (const std::int64_t served = d.seen.queue.workers_max.value_or(d.wanted); d.growth() > 0 && d.wanted > served) {
     d.clamp("queue", std::max(served, d.useful),
             fmt::format("the queue serves {} at a time, a single active consumer", policy::workers(served)));
@@ -329,6 +337,9 @@ Result<void> decidable(const pool::PoolSpec& spec) {
                     "backlogPerWorker, hpa",
                     pool::policy_word(spec.policy))};
   }
+  if (const Result<void> rival = rival_decidable(spec); !rival) {
+    return rival.error();
+  }
   const auto* rabbit = std::get_if<pool::RabbitQueue>(&spec.queue);
   if (lag && rabbit != nullptr && !rabbit->management) {
     return Error{Code::invalid,
@@ -363,6 +374,7 @@ Step decide_without(const policy::LagParts& parts, const pool::PoolSpec& spec, c
   d.again_in_ms = d.proposal.again_in_ms;
   d.wanted = d.proposal.wanted;
   if (spec.paused || seen.fleet.hold) {
+    d.next.rival.reset();
     d.next.hpa.reset();  // it did not set what it wanted: the next sync begins with what is there
   }
   if (spec.paused) {
@@ -380,7 +392,12 @@ Step decide_without(const policy::LagParts& parts, const pool::PoolSpec& spec, c
     return finish(d);
   }
   clamp_unknown(d);
-  clamp_bounds(d);
+  if (is_rival(spec.policy)) {  // as it is: what else keeps a pool from harm is not its own
+    clamp_max(d);
+    return finish(d);
+  }
+  clamp_min(d);
+  clamp_max(d);
   clamp_broken(d);
   clamp_capacity(d);
   clamp_surge(d);

@@ -7,7 +7,7 @@
 // adding its reason: unknown.floor, min, max, broken, capacity, surge, leader. Nothing here ever ends a running worker:
 // workers leave by themselves, or, in a Deployment and with the policy lag, when they are asked to while they have no
 // work; only those that never got a place are taken back. A fleet in which nothing may be changed (FleetView::hold)
-// holds.
+// holds. A rival is for comparisons alone: no clamp but max, and it ends workers as it would where it comes from.
 #include <cstdint>
 #include <optional>
 
@@ -45,7 +45,8 @@ struct Step {
 // The slots for a decision: starts in the view's order of free slots, those below `min` first; takes back the youngest
 // workers without a place; asks idle workers to drain that stay (started below an earlier `min`), are a Deployment's or
 // of a pool with the policy lag. There node by node, the emptiest first, as many as `spare`, of whom those with work
-// are asked when they have none: a node that is empty can go, and four that are a quarter full cannot.
+// are asked when they have none: a node that is empty can go, and four that are a quarter full cannot. With a rival
+// that scales down: as many as it wants fewer, busy or not, as a ReplicaSet picks them; they finish what they have.
 [[nodiscard]] model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision,
                                const model::FleetView& view, std::int64_t spare = 0);
 

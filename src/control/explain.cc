@@ -7,6 +7,7 @@
 
 #include "control/hpa.h"
 #include "control/lag.h"
+#include "control/rivals.h"
 #include "control/what_if.h"
 #include "model/json.h"
 #include "policy/backlog_per_worker.h"
@@ -152,6 +153,9 @@ std::vector<std::string> arithmetic(const Told& told) {
   }
   if (const auto* per_worker = std::get_if<pool::BacklogPerWorkerPolicy>(&spec.policy)) {
     return backlog_arithmetic(spec, *per_worker, seen);
+  }
+  if (is_rival(spec.policy)) {
+    return {};  // its reason is its arithmetic
   }
   if (const auto* hpa = std::get_if<pool::HpaPolicy>(&spec.policy)) {
     if (policy::backlog_of(seen) == nullptr) {

@@ -56,23 +56,20 @@ policy::HpaRules rules_of(const pool::HpaScalingRules& given) {
   return out;
 }
 
+policy::HpaTargetType target_type(const pool::HpaTarget& target) {
+  return target.type == pool::HpaTargetType::value ? policy::HpaTargetType::value
+                                                   : policy::HpaTargetType::average_value;
+}
+
 policy::HpaOptions options_of(const pool::PoolSpec& spec, const pool::HpaPolicy& hpa) {
   policy::HpaOptions out;
   out.min_replicas = int32_of(spec.workers.min);
   out.max_replicas = int32_of(spec.workers.max);
-  const Result<model::Quantity> target = model::parse_quantity(hpa.target.value);
   out.metrics = {{.type = policy::HpaMetricType::external,
-                  .target_type = hpa.target.type == pool::HpaTargetType::value ? policy::HpaTargetType::value
-                                                                               : policy::HpaTargetType::average_value,
-                  .target = target ? std::max<std::int64_t>(model::milli_value(*target), 1) : 1}};
+                  .target_type = target_type(hpa.target),
+                  .target = hpa_target_milli(hpa.target)}};
   if (hpa.behavior) {
-    out.behavior.emplace();
-    if (hpa.behavior->scale_up) {
-      out.behavior->scale_up = rules_of(*hpa.behavior->scale_up);
-    }
-    if (hpa.behavior->scale_down) {
-      out.behavior->scale_down = rules_of(*hpa.behavior->scale_down);
-    }
+    out.behavior = hpa_behavior(*hpa.behavior);
   }
   out.semantics = policy::HpaSemantics::v1_37;
   out.scale_to_zero = true;  // min 0 is a pool's own decision
@@ -133,6 +130,22 @@ std::string what_is_there(const policy::BacklogTerms& terms) {
 }
 
 }  // namespace
+
+std::int64_t hpa_target_milli(const pool::HpaTarget& target) {
+  const Result<model::Quantity> quantity = model::parse_quantity(target.value);
+  return quantity ? std::max<std::int64_t>(model::milli_value(*quantity), 1) : 1;
+}
+
+policy::HpaBehavior hpa_behavior(const pool::HpaBehavior& given) {
+  policy::HpaBehavior out;
+  if (given.scale_up) {
+    out.scale_up = rules_of(*given.scale_up);
+  }
+  if (given.scale_down) {
+    out.scale_down = rules_of(*given.scale_down);
+  }
+  return out;
+}
 
 policy::Proposal propose_hpa(const pool::PoolSpec& spec, const pool::HpaPolicy& hpa, const Observation& seen,
                              std::optional<HpaMemory>& memory) {

@@ -22,4 +22,8 @@ namespace sluice::control {
 [[nodiscard]] std::string hpa_arithmetic(const pool::PoolSpec& spec, const pool::HpaPolicy& hpa,
                                          const model::Observation& seen);
 
+// What it takes from a pool's words, for whoever else has an HPA inside.
+[[nodiscard]] std::int64_t hpa_target_milli(const pool::HpaTarget& target);
+[[nodiscard]] policy::HpaBehavior hpa_behavior(const pool::HpaBehavior& given);
+
 }  // namespace sluice::control

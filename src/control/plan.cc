@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control/decide.h"
+#include "control/rivals.h"
 
 namespace sluice::control {
 
@@ -90,6 +91,42 @@ void plan_fewer(const pool::PoolSpec& spec, std::size_t fewer, std::int64_t spar
   }
 }
 
+// As a ReplicaSet picks: those that start are gone before those that run, of these the ones on the fullest node, then
+// the youngest. Nobody can be asked to leave who does not run yet, so that those that start stay, and are asked when
+// they do.
+void plan_fewer_of_a_rival(std::size_t fewer, const model::FleetView& view, model::Plan& out) {
+  std::vector<const model::Worker*> unplaced;
+  std::vector<const model::Worker*> running;
+  std::size_t starting = 0;
+  for (const model::Worker& worker : view.workers) {
+    const bool runs =
+        worker.state == WorkerState::ready || worker.state == WorkerState::idle || worker.state == WorkerState::busy;
+    if (worker.state == WorkerState::requested || worker.state == WorkerState::unscheduled) {
+      unplaced.push_back(&worker);
+    } else if (runs) {
+      running.push_back(&worker);
+    } else {
+      starting += worker.state == WorkerState::starting ? 1 : 0;
+    }
+  }
+  const Nodes nodes = by_node(running);
+  std::ranges::sort(unplaced, std::ranges::greater{},
+                    [](const auto* one) { return std::pair(one->created_at, one->slot); });
+  std::ranges::sort(running, std::ranges::greater{}, [&](const auto* one) {
+    return std::tuple(nodes.find(one->place)->second.all, one->created_at, one->slot);
+  });
+  for (const model::Worker* worker : unplaced) {
+    if (out.withdraw.size() < fewer) {
+      out.withdraw.push_back(worker->slot);
+    }
+  }
+  for (const model::Worker* worker : running) {
+    if (out.withdraw.size() + starting + out.drain.size() < fewer) {
+      out.drain.push_back(worker->slot);
+    }
+  }
+}
+
 }  // namespace
 
 model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, const model::FleetView& view,
@@ -107,7 +144,12 @@ model::Plan plan(const pool::PoolSpec& spec, const model::Decision& decision, co
     }
   }
   if (decision.change < 0) {
-    plan_fewer(spec, static_cast<std::size_t>(-decision.change), spare, view, out);
+    const auto fewer = static_cast<std::size_t>(-decision.change);
+    if (is_rival(spec.policy)) {
+      plan_fewer_of_a_rival(fewer, view, out);
+    } else {
+      plan_fewer(spec, fewer, spare, view, out);
+    }
   }
   if (!spec.paused) {
     for (const model::Worker& worker : view.workers) {

@@ -71,6 +71,12 @@ void append_json(std::string& out, const ControlState& state) {
     policy::append_json(out, state.lag.get());
     out += '}';
   }
+  if (state.rival) {
+    out.back() = ',';
+    out += "\"rival\":";
+    rivals::append_json(out, *state.rival);
+    out += '}';
+  }
 }
 
 Result<ControlState> state_from_json(const boost::json::value& json, const std::string& path) {
@@ -101,6 +107,14 @@ Result<ControlState> state_from_json(const boost::json::value& json, const std::
       out.lag.set(std::move(*memory));
     } else if (!error) {
       error = memory.error();
+    }
+  }
+  if (const boost::json::value* rival = in.get("rival")) {
+    Result<rivals::RivalState> state = rivals::state_from_json(*rival, in.at("rival"));
+    if (state) {
+      out.rival = std::move(*state);
+    } else if (!error) {
+      error = state.error();
     }
   }
   in.end();

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "policy/hpa.h"
 #include "policy/lag_memory.h"
+#include "rivals/state.h"
 
 namespace boost::json {
 class value;
@@ -54,9 +55,10 @@ struct ControlState {
   std::optional<std::int64_t> blind_since_ms;
   std::optional<BrokenState> broken;
   std::optional<std::int64_t>
-      spare_since_ms;            // a Deployment has had more workers than it needs; written where it is so
-  std::optional<HpaMemory> hpa;  // written where there is one
-  LagHeld lag;                   // the same
+      spare_since_ms;                       // a Deployment has had more workers than it needs; written where it is so
+  std::optional<HpaMemory> hpa;             // written where there is one
+  LagHeld lag;                              // the same
+  std::optional<rivals::RivalState> rival;  // the same
   friend bool operator==(const ControlState&, const ControlState&) = default;
 };
 

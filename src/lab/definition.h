@@ -176,6 +176,10 @@ void describe(V& v, T& o) {
           {.doc = "Until the messages of a dead worker wait again.", .shortest = instant, .longest = longest_run});
   v.field("crash", o.crash,
           {.doc = "The mean life of a worker that may crash.", .shortest = millisecond, .longest = longest_run});
+  v.field("messages", o.messages,
+          {.doc = "A worker takes so many messages and leaves, as a Job for each message does.",
+           .min = 1,
+           .max = 1'000'000'000});
 }
 
 template <class V, Is<Metrics> T>

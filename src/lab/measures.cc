@@ -21,6 +21,8 @@ void add(Measures& to, const Measures& one) {
   to.crashes += one.crashes;
   to.flaps += one.flaps;
   to.peak += one.peak;  // of several pools: at most
+  to.unused += one.unused;
+  to.last_done = std::max(to.last_done, one.last_done);
 }
 
 Waits waits_of(std::vector<std::uint32_t> waits_ms) {

@@ -24,8 +24,10 @@ struct Measures {
   std::int64_t starts = 0;
   std::int64_t refused = 0;  // starts
   std::int64_t crashes = 0;
-  std::int64_t flaps = 0;  // starts within a minute after a worker had left that nobody needed
-  std::int64_t peak = 0;   // workers at once
+  std::int64_t flaps = 0;   // starts within a minute after a worker had left that nobody needed
+  std::int64_t peak = 0;    // workers at once
+  std::int64_t unused = 0;  // workers that ended without ever having had a message
+  Us last_done = 0;         // when the last message was
   // Of each message from its arrival until its work began, in milliseconds rounded up, in the order in which they
   // began; those that never began last.
   std::vector<std::uint32_t> waits_ms;

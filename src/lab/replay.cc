@@ -245,7 +245,13 @@ class Maker {
     pool::Policy own = past_.spec.policy;
     if (every.adaptive() && scenario.lasts > adaptive_longest) {
       every.period = looks_of_long_records;
-      std::visit([&every](auto& policy) { policy.every = every; }, own);
+      std::visit(
+          [&every](auto& policy) {
+            if constexpr (requires { policy.every; }) {
+              policy.every = every;
+            }
+          },
+          own);
       say("adaptive policies look every 5 s here, as the record is long");
     }
     const std::int64_t each = std::clamp<std::int64_t>(

@@ -96,6 +96,7 @@ struct Pods {
   Dispatch dispatch = Dispatch::in_turn;
   Duration redelivery{0};
   std::optional<Duration> crash;
+  std::optional<std::int64_t> messages;
 };
 struct Metrics {
   Duration period{0};

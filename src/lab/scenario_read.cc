@@ -9,6 +9,7 @@
 
 #include "base/number.h"
 #include "control/decide.h"
+#include "control/rivals.h"
 #include "lab/definition.h"
 
 namespace sluice::lab {
@@ -221,6 +222,25 @@ Result<std::vector<double>> parse_quantiles(std::string_view csv) {
   return out;
 }
 
+namespace {
+
+std::string rival_numbers(const pool::Policy& policy) {
+  if (const auto* object = std::get_if<pool::KedaScaledObjectPolicy>(&policy)) {
+    return " " + object->target.value;
+  }
+  if (const auto* job = std::get_if<pool::KedaScaledJobPolicy>(&policy)) {
+    return fmt::format(" {} {}", pool::format_decimal(job->target.millionths),
+                       pool::keda_strategy_words[static_cast<std::size_t>(job->strategy)]);
+  }
+  if (const auto* sqs = std::get_if<pool::SqsTargetTrackingPolicy>(&policy)) {
+    return fmt::format(" {}", sqs->target);
+  }
+  const auto* kpa = std::get_if<pool::KnativeKpaPolicy>(&policy);
+  return kpa != nullptr && kpa->target ? " " + pool::format_decimal(kpa->target->millionths) : "";
+}
+
+}  // namespace
+
 std::string name_of(const Contender& contender) {
   if (contender.name) {
     return *contender.name;
@@ -236,6 +256,8 @@ std::string name_of(const Contender& contender) {
     out += " " + format_duration(lag->max);
   } else if (const auto* hpa = std::get_if<pool::HpaPolicy>(&contender.policy)) {
     out += " " + hpa->target.value;
+  } else {
+    out += rival_numbers(contender.policy);
   }
   return out;
 }
@@ -250,8 +272,11 @@ pool::Pool pool_of(const Scenario& scenario, const Load& load, const Contender& 
   }
   out.spec.policy = contender.policy;
   out.spec.workers = contender.workers ? *contender.workers : load.workers ? *load.workers : scenario.workers;
-  // The HPA is for Deployments alone; what it then scales is called as the pool.
-  if (std::holds_alternative<pool::HpaPolicy>(contender.policy) && !out.spec.workers.deployment) {
+  // The HPA and the rivals but one are for Deployments alone; what they then scale is called as the pool.
+  const bool jobs = std::holds_alternative<pool::KedaScaledJobPolicy>(contender.policy);
+  const bool replicas =
+      std::holds_alternative<pool::HpaPolicy>(contender.policy) || (control::is_rival(contender.policy) && !jobs);
+  if (replicas && !out.spec.workers.deployment) {
     out.spec.workers.deployment = pool::DeploymentFleet{load.name};
   }
   return out;
@@ -260,6 +285,7 @@ pool::Pool pool_of(const Scenario& scenario, const Load& load, const Contender& 
 Read read_scenario(std::string_view text, const std::function<Result<std::string>(const std::string&)>& open) {
   Read out;
   pool::Report report;
+  report.rivals = true;
   const std::optional<pool::Node> tree = pool::read_tree(text, report);
   if (tree) {
     Scenario scenario;

@@ -122,8 +122,11 @@ void Station::give(std::uint32_t number) {
   const bool lane = worker.lanes_busy < concurrency_;
   const auto batch = static_cast<std::uint32_t>(pods_.batch);
   std::uint32_t taken = 0;
-  const std::uint32_t first = take_ready(lane ? std::min(batch, prefetch_ - worker.held) : 1, taken);
+  const std::uint32_t most = lane ? std::min(batch, prefetch_ - worker.held) : 1;
+  const std::uint32_t first =
+      take_ready(static_cast<std::uint32_t>(std::min<std::int64_t>(most, may_take(worker))), taken);
   worker.held += taken;
+  worker.taken += taken;
   in_flight_ += taken;
   if (lane) {
     begin_unit(number, first);
@@ -215,6 +218,7 @@ void Station::settle(WorkerRow& worker, const Lane& lane) {
     id = next;
   }
   measures_.busy_us += agenda_.now() - lane.began;
+  measures_.last_done = agenda_.now();
 }
 
 // A worker has a lane free: what it holds comes first.
@@ -231,9 +235,9 @@ void Station::work_done(std::uint32_t number) {
     messages_[last].next = nobody;
     begin_unit(number, first);
   }
-  if (worker.draining) {
+  if (worker.draining || may_take(worker) == 0) {
     if (worker.held == 0) {
-      end(number, model::EndKind::succeeded, "drained");
+      end(number, model::EndKind::succeeded, worker.draining ? "drained" : "has had its messages");
     }
     return;
   }

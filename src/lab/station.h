@@ -45,6 +45,7 @@ struct WorkerRow {
   Us placed_at = 0;
   Us claimed_at = 0;
   Us idle_since = 0;
+  std::int64_t taken = 0;  // messages, since it began
   std::int64_t settled = 0;
   std::array<std::int64_t, model::Durations::bounds_ms.size() + 1> work{}, wait{};  // by bucket, not cumulative
   std::int64_t work_ms = 0, wait_ms = 0;
@@ -130,6 +131,7 @@ class Station final : public PodOwner {
   void bring_back(const std::vector<std::uint32_t>& messages);
   void drop(std::uint32_t message);
   void line_up(std::uint32_t worker);
+  [[nodiscard]] std::int64_t may_take(const WorkerRow& worker) const;
   void leave_line(std::uint32_t worker);
   void changed();
 

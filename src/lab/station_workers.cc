@@ -141,6 +141,7 @@ void Station::end(std::uint32_t number, EndKind kind, const char* why) {
   leave_line(number);
   const std::vector<std::uint32_t> back = let_go(number);
   measures_.worker_us += agenda_.now() - worker.placed_at;
+  measures_.unused += worker.claimed ? 0 : 1;
   const int node = std::exchange(worker.node, 0);
   worker.stage = Stage::off;
   --live_;
@@ -201,9 +202,14 @@ std::vector<std::uint32_t> Station::let_go(std::uint32_t number) {
   return out;
 }
 
+std::int64_t Station::may_take(const WorkerRow& worker) const {
+  return pods_.messages ? *pods_.messages - worker.taken : std::numeric_limits<std::int64_t>::max();
+}
+
 void Station::line_up(std::uint32_t number) {
   WorkerRow& worker = workers_[number];
-  if (worker.in_line || worker.draining || worker.stage != Stage::running || worker.held >= prefetch_) {
+  const bool takes = worker.stage == Stage::running && worker.held < prefetch_ && may_take(worker) > 0;
+  if (worker.in_line || worker.draining || !takes) {
     return;
   }
   worker.in_line = true;

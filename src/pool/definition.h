@@ -14,6 +14,7 @@
 
 #include "pool/definition_policy.h"
 #include "pool/definition_queue.h"
+#include "pool/definition_rivals.h"
 #include "pool/definition_workers.h"
 #include "pool/types.h"
 
@@ -61,13 +62,17 @@ inline constexpr std::array<std::string_view, 1> api_version_words = {"sluice.de
 inline constexpr std::array<std::string_view, 1> kind_words = {"WorkerPool"};
 inline constexpr std::array<std::string_view, 1> queues_kind_words = {"QueueList"};
 inline constexpr std::array<std::string_view, 3> queue_words = {"rabbitmq", "pubsub", "local"};
-inline constexpr std::array<std::string_view, 4> policy_words = {"threshold", "backlogPerWorker", "lag", "hpa"};
+inline constexpr std::array<std::string_view, 10> policy_words = {
+    "threshold",     "backlogPerWorker",  "lag",        "hpa",       "kedaScaledObject",
+    "kedaScaledJob", "sqsTargetTracking", "knativeKpa", "flinkLike", "dataflowLike"};
 
 inline constexpr Field queue_field{.doc = "The queue to watch.", .required = true, .words = queue_words};
 inline constexpr Field dead_letter_field{.doc = "Where messages go that cannot be handled."};
 inline constexpr Field retry_field{.doc = "When a message is tried again."};
-inline constexpr Field policy_field{
-    .doc = "How the number of workers follows the queue.", .required = true, .words = policy_words};
+inline constexpr Field policy_field{.doc = "How the number of workers follows the queue.",
+                                    .required = true,
+                                    .words = policy_words,
+                                    .rivals_from = rivals_from};
 inline constexpr Field workers_field{.doc = "How many workers, and what they are.", .required = true};
 
 template <class V, Is<UnknownBacklog> T>

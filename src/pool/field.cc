@@ -203,6 +203,11 @@ const FormRow& form_row(Form form) {
   return row;
 }
 
+Field of_pools(Field field) {
+  field.words = field.words.first(std::min(field.words.size(), field.rivals_from));
+  return field;
+}
+
 std::string accepted(Kind kind, const Field& field) {
   const auto durations = [&] {
     return fmt::format("a duration from {} to {}, such as 250ms, 90s or 1h30m", format_duration(field.shortest),
@@ -236,7 +241,7 @@ std::string accepted(Kind kind, const Field& field) {
     case Kind::map:
       return "a map of texts";
     case Kind::choice:
-      return "a map with exactly one of " + one_of(field.words);
+      return "a map with exactly one of " + one_of(of_pools(field).words);
     case Kind::object:
       return "a map";
   }

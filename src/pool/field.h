@@ -47,7 +47,9 @@ struct Field {
   Form form = Form::text;              // of text, of a list's texts, of a map's values
   Form key_form = Form::metadata_key;  // of a map's keys
   std::span<const std::string_view> words =
-      {};                              // of an enum, in its order; of a variant: the names of its alternatives
+      {};  // of an enum, in its order; of a variant: the names of its alternatives
+  // Of a variant: alternatives from here on are rivals to compare with. No pool may have one.
+  std::size_t rivals_from = std::numeric_limits<std::size_t>::max();
   std::string_view default_text = {};  // where the default is no constant
 };
 
@@ -88,6 +90,8 @@ struct FormRow {
 
 // "a whole number from 1 to 10000", "a duration from 100ms to 1h, such as 90s or 1h30m", ...
 [[nodiscard]] std::string accepted(Kind kind, const Field& field);
+// The field without its rivals.
+[[nodiscard]] Field of_pools(Field field);
 // "64KiB" <-> 65536; the largest unit that divides it.
 [[nodiscard]] std::string format_bytes(std::int64_t n);
 [[nodiscard]] std::optional<std::int64_t> parse_bytes(std::string_view text);

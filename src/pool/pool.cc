@@ -54,6 +54,7 @@ ParsedQueues parse_queues(std::string_view text) {
 
 ParsedPolicy parse_policy_json(std::string_view text, const std::vector<std::string>& other_keys) {
   Report report;
+  report.rivals = true;
   ParsedPolicy parsed;
   if (std::optional<PolicyInput> input = read_root<PolicyInput>(json_tree(text, report), report, other_keys)) {
     parsed.policy = std::move(input->policy);
@@ -77,6 +78,7 @@ ParsedQueue parse_queue_json(std::string_view text) {
 
 Result<PoolSpec> spec_from_json(std::string_view text) {
   Report report;
+  report.rivals = true;  // a journal may be the simulator's
   std::optional<PoolSpec> spec = read_root<PoolSpec>(json_tree(text, report), report);
   if (spec) {
     return std::move(*spec);

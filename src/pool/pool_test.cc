@@ -304,8 +304,24 @@ TEST(Pool, NamesTheFirstProblemOfAnUnreadableSpec) {
   ASSERT_FALSE(spec);
   EXPECT_EQ(spec.error().code, Code::invalid);
   EXPECT_EQ(spec.error().what,
-            "$.policy: an empty map; accepted: a map with exactly one of threshold, backlogPerWorker, lag or hpa (and "
-            "1 more)");
+            "$.policy: an empty map; accepted: a map with exactly one of threshold, backlogPerWorker, lag, hpa, "
+            "kedaScaledObject, kedaScaledJob, sqsTargetTracking, knativeKpa, flinkLike or dataflowLike (and 1 more)");
+}
+
+TEST(Pool, ARivalIsRefusedButInAJournalAndADecision) {
+  const std::string spec = R"({"queue":{"local":{"path":"a"}},"policy":{"knativeKpa":{}},"workers":{"max":3}})";
+  const Parsed pool = parse_pool(
+      R"({"apiVersion":"sluice.dev/v1alpha1","kind":"WorkerPool","metadata":{"name":"a"},"spec":)" + spec + "}");
+  ASSERT_EQ(pool.problems.size(), 1U);
+  EXPECT_EQ(pool.problems[0].path, "$.spec.policy.knativeKpa");
+  EXPECT_EQ(pool.problems[0].found,
+            "a rival to compare with, which only `sluice simulate` (a scenario's policies) and `sluice decide` use");
+  EXPECT_EQ(pool.problems[0].accepted, "a map with exactly one of threshold, backlogPerWorker, lag or hpa");
+  const Result<PoolSpec> journal = spec_from_json(spec);
+  ASSERT_TRUE(journal) << journal.error().what;
+  EXPECT_STREQ(policy_word(journal->policy), "knativeKpa");
+  EXPECT_EQ(*spec_from_json(to_json(*journal)), *journal);
+  EXPECT_TRUE(parse_policy_json(R"({"policy":{"flinkLike":{"interval":"30s"}},"workers":{"max":3}})").policy);
 }
 
 TEST(Pool, SchemaReferencePageAndResourceDefinitionAreThoseThatAreCommitted) {

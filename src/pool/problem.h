@@ -33,6 +33,8 @@ struct Problem {
 class Report {
  public:
   void add(Problem problem);
+  // Whether rivals (Field::rivals_from) are taken: where policies are compared, not where a pool is scaled.
+  bool rivals = false;
   // Whether some problem is at `path`, below it, or above it but below the first `base` bytes of it.
   [[nodiscard]] bool concerns(std::string_view path, std::size_t base) const;
   [[nodiscard]] bool empty() const { return problems_.empty(); }

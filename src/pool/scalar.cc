@@ -269,18 +269,28 @@ void read(const Spot& spot, std::map<std::string, std::string>& out) {
   }
 }
 
+constexpr std::string_view rival_refused =
+    "a rival to compare with, which only `sluice simulate` (a scenario's policies) and `sluice decide` use";
+
 std::optional<std::size_t> read_choice(const Spot& spot, const Node*& chosen) {
   if (!is_map(spot)) {
     return std::nullopt;
   }
-  const auto& words = spot.field.words;
+  Field field = spot.field;
+  if (spot.report.rivals) {
+    field.rivals_from = field.words.size();
+  }
+  field = of_pools(field);
+  const auto& words = field.words;
   std::optional<std::size_t> choice;
   bool good = true;
   for (const Entry& entry : spot.node.entries) {
     const auto it = std::find(words.begin(), words.end(), entry.key);
     std::string wrong;
     if (it == words.end()) {
-      wrong = "unknown field" + suggestion(entry.key, {words.begin(), words.end()});
+      const bool rival = std::ranges::find(spot.field.words, entry.key) != spot.field.words.end();
+      wrong =
+          rival ? std::string(rival_refused) : "unknown field" + suggestion(entry.key, {words.begin(), words.end()});
     } else if (choice) {
       wrong = fmt::format("{} beside {}", *it, words[*choice]);
     } else {
@@ -290,11 +300,11 @@ std::optional<std::size_t> read_choice(const Spot& spot, const Node*& chosen) {
     if (!wrong.empty()) {
       good = false;
       spot.report.add(
-          {entry.line, entry.column, child_path(spot.path, entry.key), wrong, accepted(Kind::choice, spot.field)});
+          {entry.line, entry.column, child_path(spot.path, entry.key), wrong, accepted(Kind::choice, field)});
     }
   }
   if (good && !choice) {
-    refuse(spot, "an empty map", accepted(Kind::choice, spot.field));
+    refuse(spot, "an empty map", accepted(Kind::choice, field));
   }
   return choice;
 }

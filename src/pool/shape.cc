@@ -14,7 +14,7 @@ template <class T>
 Shape shape_of(const Field& field) {
   Shape shape;
   shape.kind = kind_of<T>;
-  shape.field = field;
+  shape.field = of_pools(field);
   ShapeOf<T>::fill(shape);
   return shape;
 }
@@ -60,7 +60,10 @@ struct ShapeOf<std::vector<T>> {
 };
 template <class... T>
 struct ShapeOf<std::variant<T...>> {
-  static void fill(Shape& shape) { (shape.parts.push_back(shape_of<T>({})), ...); }
+  static void fill(Shape& shape) {
+    (shape.parts.push_back(shape_of<T>({})), ...);
+    shape.parts.erase(shape.parts.begin() + static_cast<std::ptrdiff_t>(shape.field.words.size()), shape.parts.end());
+  }
 };
 
 }  // namespace

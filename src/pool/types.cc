@@ -19,13 +19,22 @@ std::int64_t slots_per_node(const Workers& workers) {
 }
 
 const char* policy_word(const Policy& policy) {
-  constexpr const char* words[] = {"threshold", "backlogPerWorker", "lag", "hpa"};
+  constexpr const char* words[] = {"threshold",     "backlogPerWorker",  "lag",        "hpa",       "kedaScaledObject",
+                                   "kedaScaledJob", "sqsTargetTracking", "knativeKpa", "flinkLike", "dataflowLike"};
   static_assert(std::size(words) == std::variant_size_v<Policy>);
   return words[policy.index()];
 }
 
-const Every& every(const Policy& policy) {
-  return std::visit([](const auto& one) -> const Every& { return one.every; }, policy);
+Every every(const Policy& policy) {
+  return std::visit(
+      [](const auto& one) {
+        if constexpr (requires { one.every; }) {
+          return one.every;
+        } else {
+          return Every{one.pace()};
+        }
+      },
+      policy);
 }
 
 }  // namespace sluice::pool

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "pool/types_rivals.h"
 
 namespace sluice::pool {
 
@@ -72,82 +73,13 @@ struct PubsubQueue {
 
 using Queue = std::variant<RabbitQueue, PubsubQueue, LocalQueue>;
 
-// --- the policy: exactly one of these
+// --- the policy: exactly one of these; those behind hpa are rivals, which no pool that is scaled may have
 // ----------------------------------------------------------------------------------------
 
-// The time between two looks at the queue. Without a period: adaptive, at most 10 polls a second while work is due.
-struct Every {
-  std::optional<Duration> period;
-  [[nodiscard]] bool adaptive() const { return !period; }
-  friend bool operator==(const Every&, const Every&) = default;
-};
-
-// A decimal fraction, exact: what a user writes as 99.9 or 0.1.
-struct Decimal {
-  std::int64_t millionths = 0;
-  [[nodiscard]] double value() const { return static_cast<double>(millionths) / 1e6; }
-  friend auto operator<=>(const Decimal&, const Decimal&) = default;
-};
-
-struct ThresholdPolicy {  // at least one of messages, age
-  std::optional<std::int64_t> messages;
-  std::optional<Duration> age;
-  std::int64_t step = 1;
-  Every every{std::chrono::seconds{10}};
-  friend bool operator==(const ThresholdPolicy&, const ThresholdPolicy&) = default;
-};
-
-struct BacklogPerWorkerPolicy {
-  std::int64_t messages = 0;
-  Every every;
-  friend bool operator==(const BacklogPerWorkerPolicy&, const BacklogPerWorkerPolicy&) = default;
-};
-
-struct LagPolicy {
-  Duration max{0};
-  Decimal percentile{99'000'000};
-  std::int64_t reserve = 0;  // workers kept beyond what is needed now
-  Every every;
-  friend bool operator==(const LagPolicy&, const LagPolicy&) = default;
-};
-
-// autoscaling/v2's HPAScalingRules. What is absent takes the HPA's own default, which the policy knows.
-enum class HpaPolicyType { pods, percent };
-enum class HpaSelect { max, min, disabled };
-struct HpaScalingPolicy {
-  HpaPolicyType type = HpaPolicyType::pods;
-  std::int64_t value = 0;
-  std::int64_t period_seconds = 0;
-  friend bool operator==(const HpaScalingPolicy&, const HpaScalingPolicy&) = default;
-};
-struct HpaScalingRules {
-  std::optional<std::int64_t> stabilization_window_seconds;
-  std::optional<HpaSelect> select_policy;
-  std::vector<HpaScalingPolicy> policies;  // empty: the default list
-  std::optional<Decimal> tolerance;
-  friend bool operator==(const HpaScalingRules&, const HpaScalingRules&) = default;
-};
-struct HpaBehavior {
-  std::optional<HpaScalingRules> scale_up, scale_down;
-  friend bool operator==(const HpaBehavior&, const HpaBehavior&) = default;
-};
-
-enum class HpaTargetType { average_value, value };
-struct HpaTarget {
-  HpaTargetType type = HpaTargetType::average_value;
-  std::string value;  // a Kubernetes quantity greater than zero: "100", "500m"
-  friend bool operator==(const HpaTarget&, const HpaTarget&) = default;
-};
-
-struct HpaPolicy {
-  HpaTarget target;
-  std::optional<HpaBehavior> behavior;  // absent and empty differ, as in Kubernetes
-  Decimal tolerance{100'000};
-  Every every{std::chrono::seconds{15}};
-  friend bool operator==(const HpaPolicy&, const HpaPolicy&) = default;
-};
-
-using Policy = std::variant<ThresholdPolicy, BacklogPerWorkerPolicy, LagPolicy, HpaPolicy>;
+using Policy =
+    std::variant<ThresholdPolicy, BacklogPerWorkerPolicy, LagPolicy, HpaPolicy, KedaScaledObjectPolicy,
+                 KedaScaledJobPolicy, SqsTargetTrackingPolicy, KnativeKpaPolicy, FlinkLikePolicy, DataflowLikePolicy>;
+inline constexpr std::size_t rivals_from = 4;
 
 // --- the workers
 // -------------------------------------------------------------------------------------------------------------
@@ -272,9 +204,9 @@ struct Pool {
 [[nodiscard]] std::optional<Duration> idle_exit(const PoolSpec& spec);
 // Workers a node of the process fleet holds.
 [[nodiscard]] std::int64_t slots_per_node(const Workers& workers);
-// The word of the policy as in the file: "threshold", "backlogPerWorker", "lag", "hpa".
+// The word of the policy as in the file: "threshold", "backlogPerWorker", ..
 [[nodiscard]] const char* policy_word(const Policy& policy);
 // The time between two looks, whatever the policy.
-[[nodiscard]] const Every& every(const Policy& policy);
+[[nodiscard]] Every every(const Policy& policy);
 
 }  // namespace sluice::pool

@@ -28,6 +28,21 @@ def hpa(value="1000", replicas=1, at_s=0, conditions=(), state=None, seen=None, 
                        "state": state})
 
 
+def keda_job(length=20, target=5, running=0, pending=0, triggers=None, **options):
+    """A line of one poll of KEDA's ScaledJob."""
+    triggers = triggers or [{"queue_length": length, "target": target, "active": length > 0}]
+    return json.dumps({"policy": {"kedaScaledJob": options},
+                       "seen": {"triggers": triggers, "running": running, "pending": pending}})
+
+
+def rival(name, options, ready, second, state, workers=None, published=0, acked=0):
+    """A line of a rival that looks at a pool, as in a simulation."""
+    queue = {"ready": {"n": ready, "age_ms": 0}, "in_flight": {"n": 0, "age_ms": 0},
+             "published_n": {"n": published, "age_ms": 0}, "acked_n": {"n": acked, "age_ms": 0}}
+    return changed(policy={name: options}, at_ms=1000 * second, state=state,
+                   seen={"queue": queue, "workers": workers or {}, "fleet": {"age_ms": 0}})
+
+
 def followed(box, values, replicas=1, every=15, **options):
     """The sizes after each sync of an HPA that is fed back what it answered."""
     sizes, answer = [], {"conditions": [], "state": None}
@@ -122,6 +137,65 @@ def _(box):
     equal(answer["conditions"][1], ["ScalingActive", "False", "FailedGetExternalMetric"])
 
 
+@test("one poll of KEDA's ScaledJob: four strategies and their triggers, as KEDA counts")
+def _(box):
+    rows = [
+        # strategy and options, queue length, target, running, pending -> create, max_scale, effective
+        ({}, 20, 5, 2, 1, 2, 4, 2),
+        ({}, 5, 1, 5, 0, 0, 5, 0),
+        ({"strategy": "custom", "customScalingQueueLengthDeduction": 1, "customScalingRunningJobPercentage": "0.5"},
+         20, 1, 6, 0, 16, 20, 16),
+        ({"strategy": "custom", "customScalingRunningJobPercentage": "half"}, 20, 1, 6, 0, 14, 20, 14),
+        ({"strategy": "accurate"}, 20, 5, 2, 1, 3, 4, 3),
+        ({"strategy": "accurate", "maxReplicaCount": 10}, 20, 1, 8, 2, 2, 10, 2),
+        ({"strategy": "eager", "maxReplicaCount": 10}, 20, 1, 6, 2, 2, 10, 2),
+        ({"minReplicaCount": 5, "maxReplicaCount": 10}, 20, 1, 2, 0, 3, 5, 3),
+        ({}, 20, 1, 30, 0, 0, 20, -10),
+    ]
+    answers = decide(box, [keda_job(length, target, running, pending, **options)
+                           for options, length, target, running, pending, *_ in rows], 0).json
+    for (*_, create, most, effective), answer in zip(rows, answers):
+        equal([answer["create"], answer["max_scale"], answer["effective_max_scale"]], [create, most, effective])
+        equal(list(answer), ["create", "queue_length", "max_scale", "effective_max_scale", "scale_to"])
+        equal(answer["scale_to"], create)
+    triggers = [{"queue_length": 10, "target": 5, "active": True}, {"queue_length": 4, "target": 1, "active": True},
+                {"queue_length": 50, "target": 1, "active": False}]
+    both = [decide(box, [keda_job(triggers=triggers, multipleScalersCalculation=word)], 0).json[0]
+            for word in ("max", "min", "avg", "sum")]
+    equal([(one["queue_length"], one["create"]) for one in both], [(10, 2), (4, 4), (7, 3), (14, 6)])
+    contract = keda_job(running=2, pending=1, strategy="eager", customScalingQueueLengthDeduction=1, minReplicaCount=0,
+                        customScalingRunningJobPercentage="0.5", multipleScalersCalculation="max", maxReplicaCount=100)
+    equal(decide(box, [contract], 0).out.strip(),
+          '{"create":4,"queue_length":20,"max_scale":4,"effective_max_scale":4,"scale_to":4}')
+
+
+@test("a rival is asked as the policy of a pool, and remembers by what it is fed back")
+def _(box):
+    cases = [
+        ("kedaScaledObject", {"target": {"type": "AverageValue", "value": "5"}}, 30, [4, 5, 5, 5]),  # 1, then at most 4
+        ("kedaScaledJob", {"target": 5, "pollingInterval": "15s", "maxReplicaCount": 4}, 15, [4, 4, 4, 4]),
+        ("sqsTargetTracking", {"target": 10}, 60, [0, 0, 3, 3]),
+        ("knativeKpa", {"tick": "5s"}, 5, [20, 20, 20, 20]),
+    ]
+    for name, options, every, want in cases:
+        state, sizes = None, []
+        for turn in range(len(want)):
+            live = {"busy": sizes[-1]} if sizes else {}
+            answer = decide(box, [rival(name, options, 25, 1000 + turn * every, state, live)], 0).json[0]
+            state = answer["state"]
+            equal(list(state["rival"]), [name])
+            sizes.append(answer["decision"]["workers"])
+        equal(sizes, want, name)
+    for name in ("flinkLike", "dataflowLike"):
+        state, sizes = None, []
+        for turn in range(30):
+            line = rival(name, {}, 20 * turn, 1000 + 60 * turn, state, {"busy": 2}, 80 * turn, 60 * turn)
+            answer = decide(box, [line], 0).json[0]
+            state = answer["state"]
+            sizes.append(answer["decision"]["workers"])
+        equal(sizes[0] <= 2 < sizes[-1], True, f"{name} grows with its backlog: {sizes}")
+
+
 @test("each bad line is an error with its place, the good ones are decided, and the exit code is 3")
 def _(box):
     cases = [
@@ -135,7 +209,13 @@ def _(box):
         (hpa(seen={"spec_replicas": 1, "status_replicas": 1, "metrics": [{"values": ["1 kg"]}]}),
          "$.seen.metrics[0].values[0]", "a Kubernetes quantity"),
         (json.dumps({"policy": {"hpa": {}}}), "$.seen", "nothing"),
-        (changed(policy={"kedaScaledJob": {}}), "$.policy.kedaScaledJob", "not in this version"),
+        (keda_job(strategy="lazy"), "$.policy.kedaScaledJob.strategy", "default, custom, accurate, eager"),
+        (keda_job(triggers=[{"queue_length": -1, "target": 5, "active": True}]), "$.seen.triggers[0].queue_length",
+         "a number from 0 on"),
+        (keda_job(replicas=3), "$.policy.kedaScaledJob.replicas", "unknown"),
+        (json.dumps({"policy": {"kedaScaledJob": {}}}), "$.seen", "nothing"),
+        (changed(policy={"knativeKPA": {}}), "$.policy.knativeKPA", 'did you mean "knativeKpa"'),
+        (changed(policy={"kedaScaledObject": {}}), "$.policy.kedaScaledObject.target", "missing"),
         (changed(policy={"threshold": {"messges": 20}}), "$.policy.threshold.messges", 'did you mean "messages"'),
         (changed(workers={"max": 0}), "$.workers.max", "accepted"),
         (changed(seen={"queue": {"raedy": None}}), "$.seen.queue.raedy", "did you mean ready?"),
