@@ -268,6 +268,13 @@ class Maker {
     add(pool::BacklogPerWorkerPolicy{.messages = each, .every = every});
     if (shrinks) {
       add(pool::HpaPolicy{.target = {.value = fmt::format("{}", each)}, .behavior = {}});
+      pool::KedaScaledObjectPolicy keda;
+      keda.target.value = fmt::format("{}", each);
+      add(keda);
+    } else {
+      pool::KedaScaledJobPolicy keda;
+      keda.target.millionths = each * 1'000'000;
+      add(keda);
     }
     if (!dropped_.empty()) {
       say("left out, as this queue does not tell what they need: " + dropped_);
