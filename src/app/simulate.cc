@@ -7,6 +7,7 @@
 
 #include "app/context.h"
 #include "app/simulate_load.h"
+#include "app/simulate_replay.h"
 #include "app/simulate_sweep.h"
 #include "app/simulate_table.h"
 #include "app/simulate_tune.h"
@@ -49,6 +50,15 @@ std::string wrong_flags(const Args& args) {
   if (const auto first = args.duration("first"); first && *first < std::chrono::seconds{1}) {
     return "--first " + format_duration(*first) + "; accepted: 1s and more";
   }
+  const bool recorded = args.has("from-journal");
+  if (!recorded && args.positionals.empty()) {
+    return "SCENARIO is missing: a scenario file; accepted too: --from-journal FILE";
+  }
+  for (const Flag& flag : replay_flags()) {
+    if (!recorded && args.has(flag.name)) {
+      return fmt::format("--{} is for what is recorded; accepted: --from-journal FILE beside it", flag.name);
+    }
+  }
   const Result<std::optional<TuneRequest>> tuning = tune_request(args);
   return tuning ? "" : tuning.error().what;
 }
@@ -58,9 +68,15 @@ aio::Task<int> run_simulate(Context& context, Args args) {
     context.err.line("sluice simulate: " + wrong);
     co_return exit_usage;
   }
+  const std::vector<std::string> recorded = args.texts("from-journal");
   std::optional<std::vector<Loaded>> loaded = load_scenarios(context, args);
-  if (!loaded) {
+  std::optional<ReplayedJournals> replayed = replay_journals(context, args, recorded, "simulate");
+  if (!loaded || !replayed) {
     co_return exit_usage;
+  }
+  for (ReplayedPool& one : replayed->pools) {
+    context.out.write(context.json ? replay_json(one) : replay_text(one, context.colour));
+    loaded->push_back(std::move(one.loaded));
   }
   const std::optional<std::string> journals = args.text("journal");
   std::error_code ec;
@@ -70,7 +86,8 @@ aio::Task<int> run_simulate(Context& context, Args args) {
     co_return exit_usage;
   }
   if (std::optional<TuneRequest> request = tune_request(args).value()) {
-    co_return co_await tune(context, std::move(*loaded), std::move(*request));
+    const int tuned = co_await tune(context, std::move(*loaded), std::move(*request));
+    co_return tuned == exit_done ? replayed->exit() : tuned;
   }
   Sweep sweep(context, *loaded, journals);
   const auto threads = static_cast<std::size_t>(args.count("jobs").value_or(1));
@@ -87,7 +104,46 @@ aio::Task<int> run_simulate(Context& context, Args args) {
   good = written(context, args.text("csv"), outcomes, csv_of) && good;
   good = written(context, args.text("html"), outcomes, lab::report_html) && good;
   context.err.line(pace);
-  co_return good ? exit_done : exit_failed;
+  co_return good ? replayed->exit() : exit_failed;
+}
+
+std::vector<Flag> simulate_flags() {
+  std::vector<Flag> out = {
+      {.name = "seeds", .kind = Kind::count, .value = "N", .help = "seeds 1..N instead of the scenario's own"},
+      {.name = "jobs", .letter = 'j', .kind = Kind::count, .value = "N", .help = "runs at a time, default 1"},
+      {.name = "policy",
+       .kind = Kind::text,
+       .value = "NAME",
+       .help = "only the policies whose name begins so",
+       .many = true},
+      {.name = "tune",
+       .kind = Kind::choice,
+       .value = "POLICY",
+       .help = "find the cheapest setting of this policy that meets --for",
+       .choices = tune_words()},
+      {.name = "for",
+       .kind = Kind::text,
+       .value = "TARGET",
+       .help = "what is to be met: p50, p95, p99 or max=TIME, late=PERCENT",
+       .many = true},
+      {.name = "first", .kind = Kind::duration, .value = "TIME", .help = "only so much of each scenario"},
+      {.name = "csv", .kind = Kind::file, .value = "FILE", .help = "a line for each run"},
+      {.name = "html", .kind = Kind::file, .value = "FILE", .help = "a page with plots, complete in itself"},
+      {.name = "journal",
+       .kind = Kind::folder,
+       .value = "DIR",
+       .help = "each run's journal, as SCENARIO.POLICY.SEED.jsonl"},
+      {.name = "traces",
+       .kind = Kind::folder,
+       .value = "DIR",
+       .help = "where traces are that are not beside the scenario, default $SLUICE_TRACES"}};
+  out.push_back({.name = "from-journal",
+                 .kind = Kind::file,
+                 .value = "FILE",
+                 .help = "what this journal recorded, through its pool's policy and others; rotated ones oldest first",
+                 .many = true});
+  std::ranges::copy(replay_flags(), std::back_inserter(out));
+  return out;
 }
 
 }  // namespace
@@ -105,38 +161,10 @@ Verb simulate_verb() {
                        {"sluice simulate step.yaml --html report.html", "and the plots"},
                        {"sluice simulate *.yaml --seeds 20 --jobs 2 --csv all.csv", "a sweep"},
                        {"sluice simulate step.yaml --tune hpa --for p99=60s", "its averageValue for this load"},
-                       {"sluice simulate step.yaml --journal out/", "then: sluice explain, sluice decide --journal"}},
-          .flags =
-              {{.name = "seeds", .kind = Kind::count, .value = "N", .help = "seeds 1..N instead of the scenario's own"},
-               {.name = "jobs", .letter = 'j', .kind = Kind::count, .value = "N", .help = "runs at a time, default 1"},
-               {.name = "policy",
-                .kind = Kind::text,
-                .value = "NAME",
-                .help = "only the policies whose name begins so",
-                .many = true},
-               {.name = "tune",
-                .kind = Kind::choice,
-                .value = "POLICY",
-                .help = "find the cheapest setting of this policy that meets --for",
-                .choices = tune_words()},
-               {.name = "for",
-                .kind = Kind::text,
-                .value = "TARGET",
-                .help = "what is to be met: p50, p95, p99 or max=TIME, late=PERCENT",
-                .many = true},
-               {.name = "first", .kind = Kind::duration, .value = "TIME", .help = "only so much of each scenario"},
-               {.name = "csv", .kind = Kind::file, .value = "FILE", .help = "a line for each run"},
-               {.name = "html", .kind = Kind::file, .value = "FILE", .help = "a page with plots, complete in itself"},
-               {.name = "journal",
-                .kind = Kind::folder,
-                .value = "DIR",
-                .help = "each run's journal, as SCENARIO.POLICY.SEED.jsonl"},
-               {.name = "traces",
-                .kind = Kind::folder,
-                .value = "DIR",
-                .help = "where traces are that are not beside the scenario, default $SLUICE_TRACES"}},
-          .positionals =
-              {{.name = "SCENARIO", .help = "a scenario file", .required = true, .many = true, .kind = Kind::file}},
+                       {"sluice simulate step.yaml --journal out/", "then: sluice explain, sluice decide --journal"},
+                       {"sluice simulate --from-journal .sluice/orders/journal.jsonl", "what would lag have done?"}},
+          .flags = simulate_flags(),
+          .positionals = {{.name = "SCENARIO", .help = "a scenario file", .many = true, .kind = Kind::file}},
           .rest = "",
           .run = run_simulate};
 }

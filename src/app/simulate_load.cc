@@ -65,8 +65,13 @@ std::optional<Loaded> load_scenario(Context& context, const std::string& path, s
   if (!read.scenario) {
     return std::nullopt;
   }
-  Loaded out{.scenario = std::move(*read.scenario), .files = std::move(read.files), .seeds = {}};
-  if (!choose(context, path, args, out.scenario)) {
+  return fitted(context, path, std::move(*read.scenario), std::move(read.files), args);
+}
+
+std::optional<Loaded> fitted(Context& context, const std::string& name, lab::Scenario scenario, lab::Files files,
+                             const Args& args) {
+  Loaded out{.scenario = std::move(scenario), .files = std::move(files), .seeds = {}};
+  if (!choose(context, name, args, out.scenario)) {
     return std::nullopt;
   }
   out.seeds = out.scenario.seeds;

@@ -25,4 +25,8 @@ struct Loaded {
 [[nodiscard]] std::optional<Loaded> load_scenario(Context& context, const std::string& path, std::string_view text,
                                                   const Args& args);
 
+// --policy, --first and --seeds applied to a scenario that did not come from a file; `name` is what messages call it.
+[[nodiscard]] std::optional<Loaded> fitted(Context& context, const std::string& name, lab::Scenario scenario,
+                                           lab::Files files, const Args& args);
+
 }  // namespace sluice::app
