@@ -15,7 +15,8 @@ constexpr double infinite = std::numeric_limits<double>::infinity();
 constexpr std::int64_t observed_infinite = -1;
 
 double seconds(Duration d) {
-  return static_cast<double>(to_ms(d) / 1000);  // toSeconds() truncates
+  const std::int64_t whole = to_ms(d) / 1000;  // toSeconds() truncates
+  return static_cast<double>(whole);
 }
 double share(std::int64_t percent) {
   return static_cast<double>(percent) / 100;

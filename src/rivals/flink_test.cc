@@ -13,7 +13,7 @@ namespace sluice::rivals {
 namespace {
 
 using ::testing::ElementsAre;
-using std::chrono_literals::operator""s;
+using namespace std::chrono_literals;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinite = std::numeric_limits<double>::infinity();

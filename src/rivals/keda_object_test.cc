@@ -11,7 +11,7 @@ namespace sluice::rivals {
 namespace {
 
 using ::testing::ElementsAre;
-using std::chrono_literals::operator""s;
+using namespace std::chrono_literals;
 
 struct Row {
   const char* line;  // of the reference
