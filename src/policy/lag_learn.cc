@@ -217,6 +217,52 @@ struct Came {
   std::int64_t done = -1;
 };
 
+// Server time in those that are in work, each from the step in which it began, and in the one that began first.
+struct InWork {
+  std::int64_t all_ms = 0;
+  std::int64_t oldest_ms = 0;
+};
+InWork in_work(const LagMemory& memory, std::int64_t n) {
+  InWork out;
+  const auto steps = static_cast<std::int64_t>(LagArrivals::steps);
+  for (std::int64_t ago = 0; ago < steps && n > 0; ++ago) {
+    const std::int64_t began = memory.started.at(ago) - memory.started.at(ago + 1);
+    const std::int64_t still = ago + 1 == steps ? n : std::min(n, began);
+    if (still > 0) {
+      out.oldest_ms = (ago + 1) * memory.step_ms;
+      out.all_ms += still * out.oldest_ms;
+      n -= still;
+    }
+  }
+  return out;
+}
+
+void learn_service(LagMemory& memory, std::int64_t used, std::int64_t done) {
+  const InWork now = in_work(memory, used);
+  if (done >= 0 && (used > 0 || done > 0)) {  // what was learned stays while there is nothing to learn from
+    const double factor = fade(seconds(memory.step_ms), half_life_service);
+    const std::int64_t ended = memory.in_work_ms + used * memory.step_ms - now.all_ms;
+    memory.busy_ms = faded(memory.busy_ms, factor) + used * memory.step_ms;
+    memory.done_milli = faded(memory.done_milli, factor) + done * 1000;
+    memory.ended_ms = std::max<std::int64_t>(faded(memory.ended_ms, factor) + ended, 0);
+  }
+  memory.in_work_ms = now.all_ms;
+  memory.oldest_ms = now.oldest_ms;
+}
+
+// Seconds. What was used for one that was done is the most likely time as long as any time is as likely to end as any
+// other; where many have just begun together it is several times too long. Then it is at most what those took that are
+// done, or the oldest has taken until now, and one standard error more.
+double service_time(const LagOptions& options, const LagMemory& memory) {
+  const auto weight = static_cast<double>(options.service_weight);
+  const double believed_ms = weight * static_cast<double>(options.service_us) / 1000;
+  const double done = static_cast<double>(memory.done_milli) / 1000 + weight;
+  const double used = (static_cast<double>(memory.busy_ms) + believed_ms) / done;
+  const double ended = (static_cast<double>(memory.ended_ms) + believed_ms) / done;
+  const double most = std::max(ended, static_cast<double>(memory.oldest_ms)) * (1 + 1 / std::sqrt(std::max(done, 1.0)));
+  return std::max(std::min(used, most) / 1000, 1e-4);
+}
+
 void step(const LagOptions& options, LagMemory& memory, const Observation& seen, const Came& all) {
   const auto [came, began, done] = all;
   const double step_s = seconds(memory.step_ms);
@@ -226,12 +272,7 @@ void step(const LagOptions& options, LagMemory& memory, const Observation& seen,
   memory.arrivals.step(came);
   memory.started.step(began);
   const LagWork work = lag_work(options, seen);
-  const std::int64_t used = std::min(work.working, work.servers);
-  if (done >= 0 && (used > 0 || done > 0)) {  // what was learned stays while there is nothing to learn from
-    const double factor = fade(step_s, half_life_service);
-    memory.busy_ms = faded(memory.busy_ms, factor) + used * memory.step_ms;
-    memory.done_milli = faded(memory.done_milli, factor) + done * 1000;
-  }
+  learn_service(memory, std::min(work.working, work.servers), done);
   const LagEstimates known = lag_estimates(options, memory);
   learn_trust(memory, known);
   memory.needs.pass(lag_keep_longest(options, memory, known));
@@ -256,6 +297,7 @@ void begin(const LagOptions& options, LagMemory& memory, const Observation& seen
   // What does not depend on when it was learned.
   fresh.busy_ms = memory.busy_ms;
   fresh.done_milli = memory.done_milli;
+  fresh.ended_ms = memory.ended_ms;
   fresh.cold_ms = memory.cold_ms;
   fresh.warm_ms = memory.warm_ms;
   fresh.shadows.resize(options.parts.choice ? lag_experts(options.parts.experts).size() : 0);
@@ -280,11 +322,7 @@ std::size_t memory_size(const LagMemory& memory) {
 LagEstimates lag_estimates(const LagOptions& options, const LagMemory& memory) {
   LagEstimates out;
   out.step = seconds(memory.step_ms);
-  const auto weight = static_cast<double>(options.service_weight);
-  const double believed_ms = weight * static_cast<double>(options.service_us) / 1000;
-  const double used_ms = static_cast<double>(memory.busy_ms) + believed_ms;
-  const double done = static_cast<double>(memory.done_milli) / 1000 + weight;
-  out.service.time = std::max(used_ms / done / 1000, 1e-4);
+  out.service.time = service_time(options, memory);
   out.service.servers = static_cast<double>(options.concurrency);
   out.service.longest = seconds(options.max_ms);
   out.service.late = 1 - static_cast<double>(options.percentile_millionths) / 1e8;
