@@ -25,7 +25,8 @@ SEEDS = 3
 P99_ALLOWED, LATE_ALLOWED, LATE_POINTS = 1.02, 1.1, 0.003
 GEOMEAN_WANTED, WORST_WANTED = 0.70, 1.05
 AT_ONCE = 60  # policies of one scenario file; it takes 64
-INNER = {"target": lambda it: it["value"], "behavior": lambda it: f"down after {it['scaleDown']['stabilizationWindowSeconds']} s"}
+INNER = {"target": lambda it: it["value"],
+         "behavior": lambda it: f"down after {it['scaleDown']['stabilizationWindowSeconds']} s"}
 STEPS = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40, 60, 80)
 
 

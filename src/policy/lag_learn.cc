@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "policy/lag_service.h"
+
 namespace sluice::policy {
 namespace {
 
@@ -17,8 +19,7 @@ constexpr std::int64_t step_least_ms = 1'000;
 constexpr std::int64_t step_usual_ms = 5'000;
 constexpr std::int64_t steps_of_max = 6;
 constexpr std::int64_t steps_of_max_most = 120;
-constexpr double aim = 0.8;                // of the longest wait: what is rounded and delayed has room
-constexpr double half_life_service = 600;  // seconds, of what is learned
+constexpr double aim = 0.8;  // of the longest wait: what is rounded and delayed has room
 constexpr double half_life_dispersion = 600;
 constexpr double half_life_trust = 2400;
 constexpr double half_life_shadow = 1800;
@@ -33,12 +34,6 @@ constexpr std::int64_t ago_most = 1'000'000'000'000;        // ms
 
 double rounded(double x) {
   return std::round(x * 1e9) / 1e9;  // what exp gives in the last bit is not the same everywhere
-}
-double fade(double step_s, double half_life_s) {
-  return rounded(std::exp2(-step_s / half_life_s));
-}
-std::int64_t faded(std::int64_t n, double factor) {
-  return std::llround(static_cast<double>(n) * factor);
 }
 double seconds(std::int64_t ms) {
   return static_cast<double>(ms) / 1000;
@@ -173,11 +168,12 @@ void learn_trust(LagMemory& memory, const LagEstimates& known) {
   }
   const auto came = static_cast<double>(memory.arrivals.newest() - memory.arrivals.at(ahead));
   const double realized = std::clamp(std::round(came - then.before * horizon), -predicted, 2 * predicted);
-  const double factor = fade(known.step, half_life_trust);
+  const double factor = lag_fade(known.step, half_life_trust);
   memory.predicted_realized =
-      faded(memory.predicted_realized, factor) + static_cast<std::int64_t>(predicted * realized);
-  memory.predicted_squared = faded(memory.predicted_squared, factor) + static_cast<std::int64_t>(predicted * predicted);
-  memory.predicted_milli = faded(memory.predicted_milli, factor) + 1000;
+      lag_faded(memory.predicted_realized, factor) + static_cast<std::int64_t>(predicted * realized);
+  memory.predicted_squared =
+      lag_faded(memory.predicted_squared, factor) + static_cast<std::int64_t>(predicted * predicted);
+  memory.predicted_milli = lag_faded(memory.predicted_milli, factor) + 1000;
 }
 
 void run_shadows(const LagOptions& options, LagMemory& memory, const LagEstimates& known) {
@@ -200,7 +196,7 @@ void run_shadows(const LagOptions& options, LagMemory& memory, const LagEstimate
                        .slots = static_cast<std::int32_t>(options.slots),
                        .reserve = static_cast<std::int32_t>(options.reserve),
                        .workers_max = static_cast<std::int32_t>(options.workers_max),
-                       .fade = fade(known.step, half_life_shadow),
+                       .fade = lag_fade(known.step, half_life_shadow),
                        .finish = 1 - rounded(std::exp(-known.step / LagWorld::parts / known.service.time)),
                        .service = known.service};
   const std::span<const LagExpert> experts = lag_experts(options.parts.experts);
@@ -217,62 +213,16 @@ struct Came {
   std::int64_t done = -1;
 };
 
-// Server time in those that are in work, each from the step in which it began, and in the one that began first.
-struct InWork {
-  std::int64_t all_ms = 0;
-  std::int64_t oldest_ms = 0;
-};
-InWork in_work(const LagMemory& memory, std::int64_t n) {
-  InWork out;
-  const auto steps = static_cast<std::int64_t>(LagArrivals::steps);
-  for (std::int64_t ago = 0; ago < steps && n > 0; ++ago) {
-    const std::int64_t began = memory.started.at(ago) - memory.started.at(ago + 1);
-    const std::int64_t still = ago + 1 == steps ? n : std::min(n, began);
-    if (still > 0) {
-      out.oldest_ms = (ago + 1) * memory.step_ms;
-      out.all_ms += still * out.oldest_ms;
-      n -= still;
-    }
-  }
-  return out;
-}
-
-void learn_service(LagMemory& memory, std::int64_t used, std::int64_t done) {
-  const InWork now = in_work(memory, used);
-  if (done >= 0 && (used > 0 || done > 0)) {  // what was learned stays while there is nothing to learn from
-    const double factor = fade(seconds(memory.step_ms), half_life_service);
-    const std::int64_t ended = memory.in_work_ms + used * memory.step_ms - now.all_ms;
-    memory.busy_ms = faded(memory.busy_ms, factor) + used * memory.step_ms;
-    memory.done_milli = faded(memory.done_milli, factor) + done * 1000;
-    memory.ended_ms = std::max<std::int64_t>(faded(memory.ended_ms, factor) + ended, 0);
-  }
-  memory.in_work_ms = now.all_ms;
-  memory.oldest_ms = now.oldest_ms;
-}
-
-// Seconds. What was used for one that was done is the most likely time as long as any time is as likely to end as any
-// other; where many have just begun together it is several times too long. Then it is at most what those took that are
-// done, or the oldest has taken until now, and one standard error more.
-double service_time(const LagOptions& options, const LagMemory& memory) {
-  const auto weight = static_cast<double>(options.service_weight);
-  const double believed_ms = weight * static_cast<double>(options.service_us) / 1000;
-  const double done = static_cast<double>(memory.done_milli) / 1000 + weight;
-  const double used = (static_cast<double>(memory.busy_ms) + believed_ms) / done;
-  const double ended = (static_cast<double>(memory.ended_ms) + believed_ms) / done;
-  const double most = std::max(ended, static_cast<double>(memory.oldest_ms)) * (1 + 1 / std::sqrt(std::max(done, 1.0)));
-  return std::max(std::min(used, most) / 1000, 1e-4);
-}
-
 void step(const LagOptions& options, LagMemory& memory, const Observation& seen, const Came& all) {
   const auto [came, began, done] = all;
   const double step_s = seconds(memory.step_ms);
   memory.dispersion_milli =
-      lag_dispersion(memory.dispersion_milli, memory.last, came, fade(step_s, half_life_dispersion));
+      lag_dispersion(memory.dispersion_milli, memory.last, came, lag_fade(step_s, half_life_dispersion));
   memory.last = came;
   memory.arrivals.step(came);
   memory.started.step(began);
   const LagWork work = lag_work(options, seen);
-  learn_service(memory, std::min(work.working, work.servers), done);
+  lag_learn_service(memory, std::min(work.working, work.servers), done);
   const LagEstimates known = lag_estimates(options, memory);
   learn_trust(memory, known);
   memory.needs.pass(lag_keep_longest(options, memory, known));
@@ -322,7 +272,7 @@ std::size_t memory_size(const LagMemory& memory) {
 LagEstimates lag_estimates(const LagOptions& options, const LagMemory& memory) {
   LagEstimates out;
   out.step = seconds(memory.step_ms);
-  out.service.time = service_time(options, memory);
+  out.service.time = lag_service_time(options, memory);
   out.service.servers = static_cast<double>(options.concurrency);
   out.service.longest = seconds(options.max_ms);
   out.service.late = 1 - static_cast<double>(options.percentile_millionths) / 1e8;

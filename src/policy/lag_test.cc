@@ -283,7 +283,8 @@ TEST(Lag, MessagesThatBeganTogetherAreNotTakenForLongOnes) {
     line.tick();
     longest = std::max(longest, lag_estimates(setting.options, line.memory).service.time);
     if (line.memory.done_milli >= 1000) {
-      used_for_one = std::max(used_for_one, static_cast<double>(line.memory.busy_ms / line.memory.done_milli));
+      used_for_one = std::max(used_for_one,
+                              static_cast<double>(line.memory.busy_ms) / static_cast<double>(line.memory.done_milli));
     }
   }
   EXPECT_GT(used_for_one, 150) << "what Little's law makes of it";
