@@ -10,6 +10,7 @@
 
 #include "aio/http.h"
 #include "aio/task_group.h"
+#include "app/compare.h"
 #include "app/controller_settings.h"
 #include "app/narrate.h"
 #include "app/scaler.h"
@@ -26,7 +27,12 @@ constexpr Duration open_timeout = 30s;  // chosen: another process may hold the 
 
 class Scaling {
  public:
-  Scaling(Context& context, bool dry_run, bool drain);
+  struct Options {
+    bool dry_run = false;
+    bool drain = false;
+    std::vector<Comparison> compare;  // one a pool, or none
+  };
+  Scaling(Context& context, Options options);
 
   // False, with the reason said: the address cannot be had.
   bool serve_at(const ListenAt& at);
@@ -38,6 +44,7 @@ class Scaling {
   void introduce(const Scaler& scaler);
   [[nodiscard]] bool ready() const;
   void listen(Scaler& scaler);
+  void compare(Comparison& comparison, const pool::Pool& pool, const control::Snapshot& snapshot);
   aio::Task<void> until_signal();
   aio::Task<void> drain_all();
   aio::Task<void> drain_one(Scaler& scaler);
@@ -45,8 +52,7 @@ class Scaling {
 
   Context& context_;
   StopSignals signals_;
-  bool dry_run_;
-  bool drain_;
+  Options options_;
   serve::Board board_;
   serve::Face face_;
   std::optional<aio::http::Server> server_;  // with --listen
@@ -55,11 +61,10 @@ class Scaling {
   std::vector<std::unique_ptr<Narrator>> narrators_;
 };
 
-Scaling::Scaling(Context& context, bool dry_run, bool drain)
+Scaling::Scaling(Context& context, Options options)
     : context_(context),
       signals_(context),
-      dry_run_(dry_run),
-      drain_(drain),
+      options_(std::move(options)),
       board_({.role = "scale",
               .version = std::string(version),
               .installation = "",
@@ -87,8 +92,8 @@ bool Scaling::serve_at(const ListenAt& at) {
 
 aio::Task<bool> Scaling::open(std::vector<LoadedPool> pools) {
   for (LoadedPool& pool : pools) {
-    ScalerOptions options{.dry_run = dry_run_, .ring = server_ ? &board_.ring() : nullptr};
-    if (context_.json) {
+    ScalerOptions options{.dry_run = options_.dry_run, .ring = server_ ? &board_.ring() : nullptr};
+    if (context_.json && options_.compare.empty()) {
       options.on_line = [&out = context_.out](std::string_view line) { out.line(line); };
     }
     const aio::Deadline deadline = context_.clock.in(open_timeout);
@@ -107,9 +112,9 @@ void Scaling::introduce(const Scaler& scaler) {
   const LoadedPool& loaded = scaler.loaded();
   const pool::Workers& workers = loaded.pool.spec.workers;
   context_.err.line(fmt::format("scaling {}{}: {}, {} to {} workers; Ctrl-C ends the scaler, {}", loaded.pool.name,
-                                dry_run_ ? " (dry run: nothing is started)" : "",
+                                options_.dry_run ? " (dry run: nothing is started)" : "",
                                 pool::policy_word(loaded.pool.spec.policy), workers.min, workers.max,
-                                drain_ ? "workers finish what they have" : "workers go on"));
+                                options_.drain ? "workers finish what they have" : "workers go on"));
 }
 
 void Scaling::listen(Scaler& scaler) {
@@ -117,9 +122,14 @@ void Scaling::listen(Scaler& scaler) {
   serve::PoolWatch& watch = board_.take_on(pool.id(), pool.spec.workers.max);
   narrators_.push_back(std::make_unique<Narrator>());
   const std::string name = scalers_.size() > 1 ? pool.name + "  " : "";
-  scaler.controller().after_tick = [this, &watch, narrator = narrators_.back().get(),
+  Comparison* const comparison = options_.compare.empty() ? nullptr : &options_.compare[narrators_.size() - 1];
+  scaler.controller().after_tick = [this, &watch, &pool, comparison, narrator = narrators_.back().get(),
                                     name](const control::Snapshot& snapshot) {
     serve::ticked(board_, watch, snapshot);
+    if (comparison != nullptr) {
+      compare(*comparison, pool, snapshot);
+      return;
+    }
     if (context_.json) {
       return;
     }
@@ -127,6 +137,20 @@ void Scaling::listen(Scaler& scaler) {
       context_.out.line(name + line_of(told, context_.colour));
     }
   };
+}
+
+void Scaling::compare(Comparison& comparison, const pool::Pool& pool, const control::Snapshot& snapshot) {
+  if (!comparison.look(snapshot.seen)) {
+    return;
+  }
+  if (context_.json) {
+    context_.out.line(comparison.json(snapshot.at, pool.id(), snapshot.seen));
+    return;
+  }
+  const std::string name = options_.compare.size() > 1 ? pool.name + "\n" : "";
+  std::string text = name + comparison.text(snapshot.at, snapshot.seen, context_.colour);
+  text.pop_back();
+  context_.out.line(text);
 }
 
 aio::Task<int> Scaling::run() {
@@ -144,7 +168,7 @@ aio::Task<int> Scaling::run() {
   for (const std::unique_ptr<Scaler>& scaler : scalers_) {
     scaler->close();
   }
-  if (!dry_run_) {
+  if (!options_.dry_run) {
     say_what_goes_on();
   }
   co_return exit_done;
@@ -152,7 +176,7 @@ aio::Task<int> Scaling::run() {
 
 aio::Task<void> Scaling::until_signal() {
   co_await signals_.next();
-  if (drain_ && !dry_run_) {
+  if (options_.drain && !options_.dry_run) {
     std::size_t living = 0;
     for (const std::unique_ptr<Scaler>& scaler : scalers_) {
       scaler->stop_ticking();
@@ -208,6 +232,17 @@ aio::Task<int> scale(Context& context, Args args) {
     context.err.line("sluice scale: which pool? give its file with -f");
     co_return exit_usage;
   }
+  std::vector<Wanted> wanted;
+  if (const std::optional<std::string> text = args.text("compare")) {
+    Result<std::vector<Wanted>> parsed = parse_compare(*text);
+    if (!parsed || !args.has("dry-run")) {
+      context.err.line("sluice scale: " +
+                       (parsed ? "--compare only looks: say --dry-run as well" : parsed.error().what));
+      co_return exit_usage;
+    }
+    wanted = std::move(*parsed);
+  }
+  std::vector<Comparison> compare;
   std::vector<LoadedPool> pools;
   std::set<std::string> states;
   bool good = true;
@@ -223,6 +258,15 @@ aio::Task<int> scale(Context& context, Args args) {
       good = false;
       continue;
     }
+    if (!wanted.empty()) {
+      Result<Comparison> comparison = Comparison::of(loaded->pool.spec, wanted);
+      if (!comparison) {
+        context.err.line("sluice scale: " + comparison.error().what);
+        good = false;
+        continue;
+      }
+      compare.push_back(std::move(*comparison));
+    }
     pools.push_back(std::move(*loaded));
   }
   if (!good) {
@@ -237,7 +281,7 @@ aio::Task<int> scale(Context& context, Args args) {
     }
     at = *parsed;
   }
-  Scaling scaling(context, args.has("dry-run"), args.has("drain"));
+  Scaling scaling(context, {.dry_run = args.has("dry-run"), .drain = args.has("drain"), .compare = std::move(compare)});
   if (at && !scaling.serve_at(*at)) {
     co_return exit_failed;
   }
@@ -256,13 +300,21 @@ Verb scale_verb() {
       .summary = "start worker processes while there is work; they leave by themselves",
       .about =
           "Looks at the queue, decides, writes the decision to the journal, acts. One line per change on stdout.\n"
-          "Ctrl-C ends the scaler alone and says which workers go on; a scaler started later finds them again.",
+          "Ctrl-C ends the scaler alone and says which workers go on; a scaler started later finds them again.\n"
+          "--compare takes lag, threshold, backlogPerWorker, hpa, kedaScaledObject and kedaScaledJob: the pool's own\n"
+          "settings where it has that policy, else lag=60s, threshold=20, of the others 5, or the number after the =.",
       .examples = {{"sluice scale -f orders.yaml", ""},
                    {"sluice scale -f orders.yaml --dry-run", "decide and print, start nothing"},
+                   {"sluice scale -f orders.yaml --dry-run --compare lag=30s,threshold",
+                    "what each would do with this queue now, and why"},
                    {"sluice scale -f orders.yaml -o json", "the journal's lines as they are written"},
                    {"sluice scale -f orders.yaml --listen 127.0.0.1:7171", "with metrics for Prometheus"}},
       .flags = {file_flag("a pool; may be given more than once", true),
                 {.name = "dry-run", .help = "decide and print, act on nothing; works beside a running scaler"},
+                {.name = "compare",
+                 .kind = Kind::text,
+                 .value = "POLICY,..",
+                 .help = "with --dry-run: what each of these policies would do now, and why"},
                 {.name = "drain", .help = "at the end have the workers finish what they have, and wait for it"},
                 {.name = "listen",
                  .kind = Kind::text,
