@@ -66,8 +66,8 @@ std::string wrong_flags(const Args& args) {
   if (const std::string wrong = wrong_record_flags(args); !wrong.empty()) {
     return wrong;
   }
-  if (!tabled && args.has("file")) {
-    return "-f is the pool of what others recorded; accepted: --from-csv or --from-prometheus beside it";
+  if (!recorded && args.has("file")) {
+    return "-f is the pool of what is recorded; accepted: --from-journal, --from-csv or --from-prometheus beside it";
   }
   const Result<std::optional<TuneRequest>> tuning = tune_request(args);
   return tuning ? "" : tuning.error().what;

@@ -92,7 +92,7 @@ std::vector<Flag> record_flags() {
        .kind = Kind::count,
        .value = "N",
        .help = "workers that were there all the time, where a table or Prometheus does not tell"}};
-  out.push_back(file_flag("the pool whose policy and workers a table or Prometheus is replayed with"));
+  out.push_back(file_flag("the pool that this is of: its policy and workers, instead of what is recorded of them"));
   return out;
 }
 
@@ -126,7 +126,7 @@ std::optional<std::vector<ReplayedPool>> replay_records(Context& context, const 
   for (lab::Past& past : *pasts) {
     if (own) {
       past.spec = own->pool.spec;
-      past.pool = own->pool.namespace_ + "/" + own->pool.name;
+      past.pool = own->pool.id();
       past.pool_known = true;
     }
     std::optional<ReplayedPool> one = replayed_pool(context, args, std::move(past), verb);

@@ -8,6 +8,7 @@
 
 #include "app/line_reader.h"
 #include "app/text.h"
+#include "app/wiring.h"
 #include "control/explain.h"
 #include "model/json.h"
 
@@ -113,6 +114,26 @@ std::optional<ReplayedJournals> replay_journals(Context& context, const Args& ar
                     "`controller` or `demo`",
                     verb, paths.front()));
     return std::nullopt;
+  }
+  const std::optional<std::string> file = args.text("file");
+  std::optional<LoadedPool> own;
+  if (file) {
+    own = load_pool(context, *file, args);
+    const std::string id = own ? own->pool.id() : "";
+    if (own && std::ranges::none_of(pasts, [&id](const lab::Past& past) { return past.pool == id; })) {
+      context.err.line(fmt::format("sluice {}: pool {} of {} is not in the journal; there is {}", verb, id, *file,
+                                   control::printable(pasts.front().pool)));
+      own.reset();
+    }
+    if (!own) {
+      return std::nullopt;
+    }
+    std::erase_if(pasts, [&id](const lab::Past& past) { return past.pool != id; });
+    if (pasts.front().spec.policy != own->pool.spec.policy) {
+      pasts.front().notes.push_back("the policy of " + *file +
+                                    " is another than the journal's last, and instead of it");
+    }
+    pasts.front().spec = own->pool.spec;
   }
   for (lab::Past& past : pasts) {
     std::optional<ReplayedPool> one = replayed_pool(context, args, std::move(past), verb);

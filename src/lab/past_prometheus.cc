@@ -110,8 +110,7 @@ std::optional<Sample> sample_of(const json::value& pair) {
   if (!(at >= 0 && at <= second_most) || !value || *value < 0 || (std::isfinite(*value) && *value > number_most)) {
     return std::nullopt;
   }
-  return Sample{.at_ms = std::llround(at * 1000),
-                .value = std::isfinite(*value) ? std::optional(*value) : std::nullopt};
+  return Sample{.at_ms = std::llround(at * 1000), .value = std::isfinite(*value) ? value : std::nullopt};
 }
 
 bool is_counter(SeriesRole role) {

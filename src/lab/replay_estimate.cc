@@ -179,7 +179,8 @@ Result<PastArrivals> past_arrivals(const Past& past, const std::optional<Duratio
     out.bins.back().arrivals = std::max<std::int64_t>(arrived, 0);
     owed = std::min<std::int64_t>(arrived, 0);
     out.resets += one.reset ? 1 : 0;
-    out.bins.push_back({std::chrono::milliseconds{std::max<std::int64_t>(look.queue_ms - begin_ms, 2)}, 0});
+    const Duration at = std::chrono::milliseconds{look.queue_ms - begin_ms};
+    out.bins.push_back({std::max<Duration>(at, out.bins.back().at + std::chrono::milliseconds{1}), 0});
     last = &look;
   }
   for (const Bin& bin : out.bins) {
