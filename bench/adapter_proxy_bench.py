@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A metric through a real kube-apiserver, as an HPA asks for it, beside a document of the same adapter that never
-changes: what the metric costs beyond the way there. The two take turns. Needs what `make e2e` needs; SLUICE_BIN is the
-binary of a release build.
+"""A metric through a real kube-apiserver, as an HPA asks for it, beside the same request of another group, which nginx
+answers with the same bytes whatever it is asked. The two take turns. Needs what `make e2e` needs, and nginx; SLUICE_BIN
+is the binary of a release build.
 """
 
+import contextlib
 import json
 import pathlib
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -17,31 +20,66 @@ for folder in ("tests/e2e", "tests/e2e/cluster", "tests/tools", "tests/integrati
 
 from cluster import Cluster  # noqa: E402
 from components import API_PORT  # noqa: E402
-from hpa_adapter import METRIC, Adapter, Pools, registered  # noqa: E402
-from waiting import wait_until  # noqa: E402
+from hpa_adapter import GROUP, METRIC, NAMESPACE, Adapter, Pools, registered  # noqa: E402
+from waiting import free_port, wait_until  # noqa: E402
 
 LOAD = ROOT / "build/release/bench/https_load"
-GROUP = "/apis/external.metrics.k8s.io/v1beta1"
-ROUNDS, SECONDS, CONNECTIONS = 7, 3, 2
+STATIC = "static.metrics.test"
+ROUNDS, SECONDS, CONNECTIONS = 9, 3, 2
+SERVER = """daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr;
+events {{}}
+http {{
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 1h;
+  client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder}; uwsgi_temp_path {folder};
+  scgi_temp_path {folder};
+  server {{
+    listen 127.0.0.1:{port} ssl; ssl_certificate {cert}; ssl_certificate_key {key};
+    location / {{ default_type application/json; return 200 '{body}'; }}
+  }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def static_server(cluster, body):
+    """Its port. It answers everything with these bytes."""
+    port, folder, pki = free_port(), cluster.folder / "static", cluster._pki
+    folder.mkdir(exist_ok=True)
+    pki.identity("static", "/CN=static", hosts=[f"DNS:static.{NAMESPACE}.svc", "IP:127.0.0.1"])
+    (folder / "nginx.conf").write_text(SERVER.format(
+        folder=folder, port=port, cert=pki.cert("static"), key=pki.key("static"), body=body))
+    with subprocess.Popen(cluster.command(
+            [shutil.which("nginx") or "nginx", "-e", "stderr", "-c", folder / "nginx.conf"])) as process:
+        try:
+            yield port
+        finally:
+            process.send_signal(signal.SIGTERM)
 
 
 def main():
     with Cluster(node=False) as cluster:
         pki = cluster._pki
         pki.identity("root", "/O=system:masters/CN=root")
-        metric = f"{GROUP}/namespaces/default/{METRIC}?labelSelector=pool%3Dorders"
 
-        def load(path):
+        def path(group):
+            return f"/apis/{group}/v1beta1/namespaces/default/{METRIC}?labelSelector=pool%3Dorders"
+
+        def load(group):
             done = subprocess.run(cluster.command([
                 LOAD, str(API_PORT), str(CONNECTIONS), str(SECONDS), pki.cert("ca"), pki.cert("root"), pki.key("root"),
-                path]), check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+                path(group)]), check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
             return json.loads(done.stdout)
 
-        with Pools(cluster, ["default/orders"], lambda _: 1000) as pools:
-            with Adapter(cluster, "--controller", pools.url) as adapter, registered(cluster, adapter.port):
-                wait_until(lambda: cluster.api.get(metric)["items"], 60, "the first answer")
-                rounds = [(load(GROUP), load(metric)) for _ in range(ROUNDS)]
-        for what, of in (("a document that never changes", 0), ("a metric", 1)):
+        with contextlib.ExitStack() as stack:
+            pools = stack.enter_context(Pools(cluster, ["default/orders"], lambda _: 1000))
+            adapter = stack.enter_context(Adapter(cluster, "--controller", pools.url))
+            stack.enter_context(registered(cluster, adapter.port))
+            wait_until(lambda: cluster.api.get(path(GROUP))["items"], 60, "the first answer")
+            body = json.dumps(cluster.api.get(path(GROUP)))
+            port = stack.enter_context(static_server(cluster, body))
+            stack.enter_context(registered(cluster, port, group=STATIC))
+            rounds = [(load(STATIC), load(GROUP)) for _ in range(ROUNDS)]
+        for what, of in (("nginx, the same bytes always", 0), ("a metric", 1)):
             p50 = statistics.median(one[of]["p50_us"] for one in rounds) / 1000
             p99 = statistics.median(one[of]["p99_us"] for one in rounds) / 1000
             print(f"{what:<40} p50 {p50:.2f} ms  p99 {p99:.2f} ms")

@@ -25,15 +25,18 @@ SEEDS = 3
 P99_ALLOWED, LATE_ALLOWED, LATE_POINTS = 1.02, 1.1, 0.003
 GEOMEAN_WANTED, WORST_WANTED = 0.70, 1.05
 AT_ONCE = 60  # policies of one scenario file; it takes 64
+INNER = {"target": lambda it: it["value"],
+         "behavior": lambda it: f"down after {it['scaleDown']['stabilizationWindowSeconds']} s"}
 STEPS = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40, 60, 80)
 
 
 def listed():
     """{family: its settings}."""
-    average = [{"target": {"type": "AverageValue", "value": str(n)}} for n in STEPS]
+    average = [{"target": {"type": "AverageValue", "value": str(n)}} for n in ("500m", "700m", *STEPS)]
+    behaviors = [{}, *({"behavior": {"scaleDown": {"stabilizationWindowSeconds": n}}} for n in (60, 0))]
     return {
-        "hpa": [{"hpa": one} for one in average],
-        "kedaScaledObject": [{"kedaScaledObject": one} for one in average],
+        "hpa": [{"hpa": {**one, **behavior}} for behavior in behaviors for one in average],
+        "kedaScaledObject": [{"kedaScaledObject": {**one, **behavior}} for behavior in behaviors for one in average],
         "kedaScaledJob": [{"kedaScaledJob": {"target": n, "strategy": strategy, "pollingInterval": poll}}
                           for strategy in ("default", "accurate", "eager") for n in (1, 2, 5, 10, 20)
                           for poll in ("10s", "30s")],
@@ -93,8 +96,7 @@ def cheapest(ours, means):
 def setting(policy):
     """"target 5" of a policy's object."""
     (_, options), = policy.items()
-    words = [f"{options['target']['value']}" if isinstance(value, dict) else f"{key} {value}"
-             for key, value in options.items()]
+    words = [INNER[key](value) if isinstance(value, dict) else f"{key} {value}" for key, value in options.items()]
     return ", ".join(words)
 
 

@@ -163,7 +163,9 @@ void clamp_broken(Draft& d) {
   }
   if (now < broken.next_probe_ms || d.seen.not_started() > 0) {
     const std::int64_t left = std::max<std::int64_t>(broken.next_probe_ms - now, 0);
-    d.clamp("broken", d.useful, fmt::format("next try in {}", humane_duration(std::chrono::milliseconds{left})));
+    d.clamp("broken", d.useful,
+            fmt::format("next try in {}",
+                        humane_duration(std::chrono::ceil<std::chrono::seconds>(std::chrono::milliseconds{left}))));
     d.look_again_in(left);
     return;
   }

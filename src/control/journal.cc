@@ -31,6 +31,12 @@ std::string gap_of(const TickRecord& record) {
   return record.seen.queue.error.value_or("") + (record.seen.queue.in_flight ? "" : "?");
 }
 
+// Nothing was to be done; or workers were to leave, and none of them could be asked to yet, as all have work.
+bool quiet(const TickRecord& record) {
+  const model::Decision& decision = record.decision;
+  return record.plan.empty() && (decision.change == 0 ? decision.reason.starts_with("steady:") : decision.change < 0);
+}
+
 }  // namespace
 
 Journal::Journal(JournalSink& sink, std::string pool_id, std::string spec_json, std::string boot)
@@ -45,8 +51,10 @@ void Journal::change(std::string spec_json) {
 }
 
 bool Journal::foldable(const TickRecord& record) const {
-  return last_was_steady_ && record.plan.empty() && record.before == record.after && record.decision.change == 0 &&
-         record.decision.reason.starts_with("steady:") && !pool_due_ && gap_of(record) == last_gap_;
+  const model::Decision& decision = record.decision;
+  return quiet_ && quiet(record) && decision.change == quiet_->change &&
+         (decision.change == 0 || decision.workers == quiet_->workers) && record.before == record.after && !pool_due_ &&
+         gap_of(record) == last_gap_;
 }
 
 void Journal::fold(const TickRecord& record) {
@@ -105,7 +113,7 @@ Result<std::string> Journal::tick(const TickRecord& record) {
     ++ticks_;
     fold(record);
     if (record.seen.at_ms - folded_->since_ms >= fold_ms_max) {
-      last_was_steady_ = false;  // after the folded line one whole tick, so that a reader sees the present
+      quiet_.reset();  // after the folded line one whole tick, so that a reader sees the present
     }
     return id;
   }
@@ -130,7 +138,7 @@ Result<std::string> Journal::tick(const TickRecord& record) {
   }
   ++ticks_;
   ++ticks_since_state_;
-  last_was_steady_ = record.decision.reason.starts_with("steady:");
+  quiet_ = quiet(record) ? std::optional(record.decision) : std::nullopt;
   last_gap_ = gap_of(record);
   return id;
 }

@@ -77,8 +77,8 @@ class Journal {
   std::int64_t ticks_ = 0;
   std::int64_t ticks_since_state_ = 0;
   bool pool_due_ = true;
-  bool last_was_steady_ = false;
-  std::string last_gap_;  // a tick that finds or loses a part of the picture is not folded away
+  std::optional<model::Decision> quiet_;  // the last tick's, if it was one of which the next may be folded
+  std::string last_gap_;                  // a tick that finds or loses a part of the picture is not folded away
   std::optional<Folded> folded_;
 };
 

@@ -86,6 +86,27 @@ TEST(Journal, BeginsWithPoolAndStateAndFoldsSteadyTicks) {
   EXPECT_TRUE(lines.lines.at(4).starts_with(R"({"event":"tick","tick":"b00t-5","at":)")) << lines.lines.at(4);
 }
 
+TEST(Journal, FoldsTicksThatWaitForAWorkerToHaveNoWork) {
+  Lines lines;
+  Journal journal(lines, "default/orders", "{}", "b");
+  model::Observation seen;
+  seen.queue.ready = model::SeenCount{0, 0};
+  const auto tick = [&](std::int64_t workers, std::int64_t change, const char* reason, const model::Plan& what) {
+    const model::Decision decision{.workers = workers, .change = change, .reason = reason, .clamps = {}};
+    EXPECT_TRUE(journal.tick({WallTime{}, seen, {}, {}, decision, what}));
+  };
+  tick(5, -2, "shrink: letting 2 workers go", {});
+  tick(5, -2, "shrink: letting 2 workers go", {});
+  tick(5, -2, "shrink: letting 2 workers go; 7 are in work", {});
+  tick(5, -2, "shrink: letting 2 workers go", {.start = {}, .withdraw = {}, .drain = {3}});
+  tick(5, -1, "shrink: letting 1 worker go", {});
+  tick(5, -1, "shrink: letting 1 worker go", {});
+  tick(4, -2, "shrink: letting 2 workers go", {});
+  tick(6, 0, "steady: nothing waits", {});
+  EXPECT_EQ(events(lines.lines),
+            (std::vector<std::string>{"pool", "state", "tick", "steady", "tick", "tick", "steady", "tick", "tick"}));
+}
+
 TEST(Journal, DoesNotFoldAwayThatAPartOfThePictureIsLostOrFound) {
   Lines lines;
   Journal journal(lines, "default/orders", "{}", "b");

@@ -66,12 +66,12 @@ TEST(LagPool, GrowsHoldsAndAsksIdleOnesToLeaveInAnyFleet) {
   const pool::PoolSpec spec = lag_spec();
   Step step = decide(spec, {}, seen_of({.ready = 200}));
   EXPECT_THAT(step.decision.reason, StartsWith("grow: 200 messages wait and 0 are in work; backlog: "));
-  EXPECT_EQ(step.decision.workers, 8) << "how long a message takes is not known yet: " << step.decision.reason;
-  const Step idle = decide(spec, step.next, seen_of({.at_ms = 1'010'000, .done = 200, .idle = 8}));
+  EXPECT_EQ(step.decision.workers, 17) << step.decision.reason;
+  const Step idle = decide(spec, step.next, seen_of({.at_ms = 1'010'000, .done = 200, .idle = 17}));
   EXPECT_EQ(idle.decision.change, 0) << "kept: " << idle.decision.reason;
   ControlState state = idle.next;
   for (std::int64_t at_ms = 1'015'000; at_ms < 1'800'000; at_ms += 5'000) {
-    step = decide(spec, state, seen_of({.at_ms = at_ms, .done = 200, .idle = 8}));
+    step = decide(spec, state, seen_of({.at_ms = at_ms, .done = 200, .idle = 17}));
     state = step.next;
     if (step.decision.change < 0) {
       break;

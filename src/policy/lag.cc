@@ -21,7 +21,7 @@ constexpr double back_margin = 0.9;   // the default takes over again from a set
 constexpr double trust_enough = 0.8;  // distrust is for queues whose bursts have been false
 constexpr std::int64_t restless_ms = 1'200'000;  // without a calm moment for so long, it is chosen all the same
 // What is believed of the service time before one message is done is worth no more workers at once than this.
-constexpr std::int64_t unmeasured_most = 8;
+constexpr std::int64_t unmeasured_most = 32;
 constexpr std::int64_t sure_weight = 100;  // a belief that weighs more than so many messages is knowledge
 
 LagExpert expert_of(const LagOptions& options, const LagMemory& memory) {

@@ -135,6 +135,8 @@ void append_json(std::string& out, const LagMemory& memory) {
                      memory.done, memory.last, memory.waiting);
   out += fmt::format(R"(,"dispersion_milli":{},"busy_ms":{},"done_milli":{})", memory.dispersion_milli, memory.busy_ms,
                      memory.done_milli);
+  out += fmt::format(R"(,"ended_ms":{},"in_work_ms":{},"oldest_ms":{})", memory.ended_ms, memory.in_work_ms,
+                     memory.oldest_ms);
   out += fmt::format(R"(,"predicted_realized":{},"predicted_squared":{},"predicted_milli":{})",
                      memory.predicted_realized, memory.predicted_squared, memory.predicted_milli);
   out += R"(,"asked":[)";
@@ -174,6 +176,9 @@ Result<LagMemory> lag_memory_from_json(const value& json, const std::string& pat
   bounded(in, "dispersion_milli", out.dispersion_milli, sum_most, 1000);
   bounded(in, "busy_ms", out.busy_ms, sum_most);
   bounded(in, "done_milli", out.done_milli, sum_most);
+  bounded(in, "ended_ms", out.ended_ms, sum_most);
+  bounded(in, "in_work_ms", out.in_work_ms, sum_most);
+  bounded(in, "oldest_ms", out.oldest_ms, time_most);
   bounded(in, "predicted_realized", out.predicted_realized, sum_most, -sum_most);
   bounded(in, "predicted_squared", out.predicted_squared, sum_most);
   bounded(in, "predicted_milli", out.predicted_milli, sum_most);

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "policy/lag_service.h"
+
 namespace sluice::policy {
 namespace {
 
@@ -17,8 +19,7 @@ constexpr std::int64_t step_least_ms = 1'000;
 constexpr std::int64_t step_usual_ms = 5'000;
 constexpr std::int64_t steps_of_max = 6;
 constexpr std::int64_t steps_of_max_most = 120;
-constexpr double aim = 0.8;                // of the longest wait: what is rounded and delayed has room
-constexpr double half_life_service = 600;  // seconds, of what is learned
+constexpr double aim = 0.8;  // of the longest wait: what is rounded and delayed has room
 constexpr double half_life_dispersion = 600;
 constexpr double half_life_trust = 2400;
 constexpr double half_life_shadow = 1800;
@@ -33,12 +34,6 @@ constexpr std::int64_t ago_most = 1'000'000'000'000;        // ms
 
 double rounded(double x) {
   return std::round(x * 1e9) / 1e9;  // what exp gives in the last bit is not the same everywhere
-}
-double fade(double step_s, double half_life_s) {
-  return rounded(std::exp2(-step_s / half_life_s));
-}
-std::int64_t faded(std::int64_t n, double factor) {
-  return std::llround(static_cast<double>(n) * factor);
 }
 double seconds(std::int64_t ms) {
   return static_cast<double>(ms) / 1000;
@@ -173,11 +168,12 @@ void learn_trust(LagMemory& memory, const LagEstimates& known) {
   }
   const auto came = static_cast<double>(memory.arrivals.newest() - memory.arrivals.at(ahead));
   const double realized = std::clamp(std::round(came - then.before * horizon), -predicted, 2 * predicted);
-  const double factor = fade(known.step, half_life_trust);
+  const double factor = lag_fade(known.step, half_life_trust);
   memory.predicted_realized =
-      faded(memory.predicted_realized, factor) + static_cast<std::int64_t>(predicted * realized);
-  memory.predicted_squared = faded(memory.predicted_squared, factor) + static_cast<std::int64_t>(predicted * predicted);
-  memory.predicted_milli = faded(memory.predicted_milli, factor) + 1000;
+      lag_faded(memory.predicted_realized, factor) + static_cast<std::int64_t>(predicted * realized);
+  memory.predicted_squared =
+      lag_faded(memory.predicted_squared, factor) + static_cast<std::int64_t>(predicted * predicted);
+  memory.predicted_milli = lag_faded(memory.predicted_milli, factor) + 1000;
 }
 
 void run_shadows(const LagOptions& options, LagMemory& memory, const LagEstimates& known) {
@@ -200,7 +196,7 @@ void run_shadows(const LagOptions& options, LagMemory& memory, const LagEstimate
                        .slots = static_cast<std::int32_t>(options.slots),
                        .reserve = static_cast<std::int32_t>(options.reserve),
                        .workers_max = static_cast<std::int32_t>(options.workers_max),
-                       .fade = fade(known.step, half_life_shadow),
+                       .fade = lag_fade(known.step, half_life_shadow),
                        .finish = 1 - rounded(std::exp(-known.step / LagWorld::parts / known.service.time)),
                        .service = known.service};
   const std::span<const LagExpert> experts = lag_experts(options.parts.experts);
@@ -221,17 +217,12 @@ void step(const LagOptions& options, LagMemory& memory, const Observation& seen,
   const auto [came, began, done] = all;
   const double step_s = seconds(memory.step_ms);
   memory.dispersion_milli =
-      lag_dispersion(memory.dispersion_milli, memory.last, came, fade(step_s, half_life_dispersion));
+      lag_dispersion(memory.dispersion_milli, memory.last, came, lag_fade(step_s, half_life_dispersion));
   memory.last = came;
   memory.arrivals.step(came);
   memory.started.step(began);
   const LagWork work = lag_work(options, seen);
-  const std::int64_t used = std::min(work.working, work.servers);
-  if (done >= 0 && (used > 0 || done > 0)) {  // what was learned stays while there is nothing to learn from
-    const double factor = fade(step_s, half_life_service);
-    memory.busy_ms = faded(memory.busy_ms, factor) + used * memory.step_ms;
-    memory.done_milli = faded(memory.done_milli, factor) + done * 1000;
-  }
+  lag_learn_service(memory, std::min(work.working, work.servers), done);
   const LagEstimates known = lag_estimates(options, memory);
   learn_trust(memory, known);
   memory.needs.pass(lag_keep_longest(options, memory, known));
@@ -256,6 +247,7 @@ void begin(const LagOptions& options, LagMemory& memory, const Observation& seen
   // What does not depend on when it was learned.
   fresh.busy_ms = memory.busy_ms;
   fresh.done_milli = memory.done_milli;
+  fresh.ended_ms = memory.ended_ms;
   fresh.cold_ms = memory.cold_ms;
   fresh.warm_ms = memory.warm_ms;
   fresh.shadows.resize(options.parts.choice ? lag_experts(options.parts.experts).size() : 0);
@@ -280,11 +272,7 @@ std::size_t memory_size(const LagMemory& memory) {
 LagEstimates lag_estimates(const LagOptions& options, const LagMemory& memory) {
   LagEstimates out;
   out.step = seconds(memory.step_ms);
-  const auto weight = static_cast<double>(options.service_weight);
-  const double believed_ms = weight * static_cast<double>(options.service_us) / 1000;
-  const double used_ms = static_cast<double>(memory.busy_ms) + believed_ms;
-  const double done = static_cast<double>(memory.done_milli) / 1000 + weight;
-  out.service.time = std::max(used_ms / done / 1000, 1e-4);
+  out.service.time = lag_service_time(options, memory);
   out.service.servers = static_cast<double>(options.concurrency);
   out.service.longest = seconds(options.max_ms);
   out.service.late = 1 - static_cast<double>(options.percentile_millionths) / 1e8;

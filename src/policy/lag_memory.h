@@ -41,6 +41,9 @@ struct LagMemory {
   std::int64_t dispersion_milli = 1000;
   std::int64_t busy_ms = 0;     // server time that was used, old fading
   std::int64_t done_milli = 0;  // messages done in it
+  std::int64_t ended_ms = 0;    // of busy_ms what went into messages that are done, as if first begun were first done
+  std::int64_t in_work_ms = 0;  // server time that went into those in work at the newest step
+  std::int64_t oldest_ms = 0;   // into the one of them that began first
   // Excess that was predicted for the next start-up time against what came, old fading: the trust in bursts.
   std::int64_t predicted_realized = 0;
   std::int64_t predicted_squared = 0;

@@ -9,6 +9,7 @@
 
 #include "policy/lag_bytes.h"
 #include "policy/lag_json.h"
+#include "policy/lag_learn.h"
 #include "policy/testing_lag.h"
 
 namespace sluice::policy {
@@ -184,6 +185,7 @@ TEST(LagMemory, WhatIsNoneIsRefusedWithItsPlace) {
                                  {"peaks", 3},
                                  {"counter", "some"},
                                  {"busy_ms", -1},
+                                 {"ended_ms", -1},
                                  {"asked", {1}},
                                  {"cold_ms", {-1}},
                                  {"more", 1}}) {
@@ -236,7 +238,7 @@ TEST(Lag, SaysThatAWaitIsOutOfReachAndWhatWouldDo) {
   setting.options.max_ms = 30'000;
   std::vector<double> arrivals;
   for (int i = 0; i < 3600; ++i) {
-    arrivals.push_back(100 + i / 60.0);
+    arrivals.push_back(100 + i / 120.0);
   }
   testing::LagLine line(setting, arrivals);
   while (line.now() < 130) {
@@ -263,8 +265,41 @@ TEST(Lag, AsksForFewWorkersUntilItKnowsHowLongAMessageTakes) {
   testing::LagSetting setting = usual();
   setting.options.max_ms = 100'000;
   testing::LagLine line(setting, std::vector<double>(5000, 1.0));
-  EXPECT_LE(line.tick(), 8);
+  EXPECT_LE(line.tick(), 32);
   EXPECT_THAT(line.last.sentence, HasSubstr("is not known yet"));
+}
+
+TEST(Lag, MessagesThatBeganTogetherAreNotTakenForLongOnes) {
+  testing::LagSetting setting = usual();
+  setting.service_s = 60;
+  std::vector<double> arrivals;
+  for (int i = 0; i < 2000; ++i) {
+    arrivals.push_back(10 + 2 * i);
+  }
+  testing::LagLine line(setting, arrivals);
+  double longest = 0;
+  double used_for_one = 0;
+  while (line.now() < 3000) {
+    line.tick();
+    longest = std::max(longest, lag_estimates(setting.options, line.memory).service.time);
+    if (line.memory.done_milli >= 1000) {
+      used_for_one = std::max(used_for_one,
+                              static_cast<double>(line.memory.busy_ms) / static_cast<double>(line.memory.done_milli));
+    }
+  }
+  EXPECT_GT(used_for_one, 150) << "what Little's law makes of it";
+  EXPECT_LE(longest, 100);
+  EXPECT_NEAR(lag_estimates(setting.options, line.memory).service.time, 60, 1);
+}
+
+TEST(Lag, LongOnesAreSeenToBeLongBeforeOneIsDone) {
+  testing::LagSetting setting = usual();
+  setting.service_s = 1200;
+  testing::LagLine line(setting, std::vector<double>(20, 10.0));
+  while (line.now() < 300) {
+    line.tick();
+  }
+  EXPECT_GT(lag_estimates(setting.options, line.memory).service.time, 200);
 }
 
 TEST(Lag, LearnsHowLongAStartTakes) {

@@ -27,7 +27,9 @@ from waiting import free_port, wait_until
 SLUICE = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/sluice"))
 METRIC = "sluice-oldest-age-seconds"
 NAME, NAMESPACE = "hpa-adapter", "hpa-adapter"
-API_SERVICE = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.external.metrics.k8s.io"
+GROUP = "external.metrics.k8s.io"
+API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
+API_SERVICE = f"{API_SERVICES}/v1beta1.{GROUP}"
 
 
 class Pools:
@@ -123,24 +125,26 @@ class Adapter:
 
 
 @contextlib.contextmanager
-def registered(cluster, port, *authorities):
+def registered(cluster, port, *authorities, group=GROUP):
     """The APIService points at an adapter beside the API server, whose certificate the cluster's authority signed, or
     one of these."""
+    name = NAME if group == GROUP else group.split(".")[0]
+    api_service = f"{API_SERVICES}/v1beta1.{group}"
     api = cluster.api
     api.put_new("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
     path = f"/api/v1/namespaces/{NAMESPACE}/services"
-    service = api.put_new(path, {"metadata": {"name": NAME}, "spec": {
+    service = api.put_new(path, {"metadata": {"name": name}, "spec": {
         "type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]}})
     service["spec"]["ports"] = [{"port": port}]
-    api.put(f"{path}/{NAME}", service)
+    api.put(f"{path}/{name}", service)
     bundle = b"".join(cluster._pki.cert(name).read_bytes() for name in ("ca", *authorities))
-    api.post(API_SERVICE.rsplit("/", 1)[0], {
-        "metadata": {"name": "v1beta1.external.metrics.k8s.io"}, "spec": {
-            "group": "external.metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100,
-            "versionPriority": 100, "service": {"name": NAME, "namespace": NAMESPACE, "port": port},
+    api.post(API_SERVICES, {
+        "metadata": {"name": f"v1beta1.{group}"}, "spec": {
+            "group": group, "version": "v1beta1", "groupPriorityMinimum": 100,
+            "versionPriority": 100, "service": {"name": name, "namespace": NAMESPACE, "port": port},
             "caBundle": base64.b64encode(bundle).decode()}})
     try:
-        wait_until(lambda: api.condition(API_SERVICE, "Available") == "True", 60, "the APIService")
+        wait_until(lambda: api.condition(api_service, "Available") == "True", 60, "the APIService")
         yield
     finally:
-        api.delete(API_SERVICE)
+        api.delete(api_service)
