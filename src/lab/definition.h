@@ -223,6 +223,7 @@ void describe(V& v, T& o) {
   v.field("name", o.name, {.doc = "Its name in tables.", .default_text = "the policy with its numbers"});
   v.field("policy", o.policy, pool::policy_field);
   v.field("workers", o.workers, {.doc = "Instead of the scenario's and the pool's."});
+  v.field("without", o.without, {.doc = "Parts of the policy lag that are left out.", .items_max = 16});
 }
 
 template <class V, Is<Scenario> T>

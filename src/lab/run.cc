@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "control/controller.h"
+#include "lab/parts.h"
 #include "lab/seams.h"
 #include "pool/pool.h"
 
@@ -40,17 +41,30 @@ class Lines final : public control::JournalSink {
   bool first_ = true;
 };
 
+// The scaler as it ships, unless the policy is to do without some of its parts.
+control::ControllerOptions options_of(const Contender& contender) {
+  control::ControllerOptions out;
+  const Result<policy::LagParts> parts = parts_of(contender);
+  if (parts && !contender.without.empty()) {
+    out.decide = [parts = *parts](const pool::PoolSpec& spec, const control::ControlState& state,
+                                  const model::Observation& seen) {
+      return control::decide_without(parts, spec, state, seen);
+    };
+  }
+  return out;
+}
+
 // A pool and the scaler that looks after it.
 struct Site {
-  Site(const Station::Place& place, const Load& load, const pool::Pool& pool, aio::Loop& loop, LabClock& clock,
-       const Line& line)
+  Site(const Station::Place& place, const Load& load, const pool::Pool& pool, const Contender& contender,
+       aio::Loop& loop, LabClock& clock, const Line& line)
       : station(place, load, pool),
         fleet(station, place.cluster, clock),
         source(place.agenda, station, place.scenario.environment.metrics, clock, place.seed, place.number),
         lines(load.name, line),
         journal(lines, pool.id(), pool::to_json(pool.spec), "sim"),
         due(clock),
-        controller(loop, clock, due, source, fleet, journal, log, station.pool(), {}) {
+        controller(loop, clock, due, source, fleet, journal, log, station.pool(), options_of(contender)) {
     controller.after_tick = [this, &place_agenda = place.agenda](const control::Snapshot& snapshot) {
       ++ticks;
       note(place_agenda.now(), snapshot.decision);
@@ -94,8 +108,9 @@ class World {
     const Scenario& scenario = bench.scenario;
     for (std::size_t i = 0; i < scenario.pools.size(); ++i) {
       const Station::Place place{agenda_, cluster_, scenario, bench.files, bench.seed, static_cast<std::uint16_t>(i)};
-      const pool::Pool pool = pool_of(scenario, scenario.pools[i], scenario.policies[bench.policy]);
-      sites_.push_back(std::make_unique<Site>(place, scenario.pools[i], pool, loop_, clock_, line));
+      const Contender& contender = scenario.policies[bench.policy];
+      const pool::Pool pool = pool_of(scenario, scenario.pools[i], contender);
+      sites_.push_back(std::make_unique<Site>(place, scenario.pools[i], pool, contender, loop_, clock_, line));
       Site& site = *sites_.back();
       site.station.on_change = [this, &site] {
         site.due.notify();

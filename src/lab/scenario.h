@@ -125,6 +125,7 @@ struct Contender {
   std::optional<std::string> name;
   pool::Policy policy;
   std::optional<pool::Workers> workers;  // else the load's
+  std::vector<std::string> without;      // parts of the policy lag, lab/parts.h
 };
 
 struct Scenario {

@@ -11,6 +11,7 @@
 #include "control/decide.h"
 #include "control/rivals.h"
 #include "lab/definition.h"
+#include "lab/parts.h"
 
 namespace sluice::lab {
 namespace {
@@ -170,6 +171,10 @@ void judge(const Scenario& scenario, const Places& places, pool::Report& report)
       const auto [found, accepted] = parted(can.error().what);
       add(report, places.at({"policies", i, "policy"}), fmt::format("$.policies[{}].policy", i), found, accepted);
     }
+    if (const Result<policy::LagParts> parts = parts_of(one); !parts) {
+      const auto [found, accepted] = parted(parts.error().what);
+      add(report, places.at({"policies", i, "without"}), fmt::format("$.policies[{}].without", i), found, accepted);
+    }
     if (!names.insert(name_of(one)).second) {
       add(report, places.at({"policies", i}), fmt::format("$.policies[{}]", i),
           fmt::format("a second policy called \"{}\"", name_of(one)), "a `name` that no other has");
@@ -258,6 +263,9 @@ std::string name_of(const Contender& contender) {
     out += " " + hpa->target.value;
   } else {
     out += rival_numbers(contender.policy);
+  }
+  for (std::size_t i = 0; i < contender.without.size(); ++i) {
+    out += (i == 0 ? " without " : ", ") + contender.without[i];
   }
   return out;
 }
