@@ -45,23 +45,24 @@ Result<control::ControlState> read_state(Context& context, const LoadedPool& loa
 }  // namespace
 
 control::ControlState resumed(Context& context, const LoadedPool& loaded) {
-  const control::ControlState anew{.fresh = true};
+  control::ControlState out{.fresh = true};
   const std::string path = loaded.state + "/journal.jsonl";
   std::error_code error;
   if (!control::resumes(loaded.pool.spec) || !std::filesystem::exists(path, error)) {
-    return anew;
+    return out;
   }
   const char* const policy = pool::policy_word(loaded.pool.spec.policy);
   Result<control::ControlState> state = read_state(context, loaded, path);
   if (!state) {
     context.err.line(fmt::format("{}: policy {} begins anew, its journal does not help: {}", loaded.pool.name, policy,
                                  control::printable(state.error().what)));
-    return anew;
+    return out;
   }
   if (!state->lag.empty()) {
     context.err.line(fmt::format("{}: policy {} goes on with what is in its journal", loaded.pool.name, policy));
   }
-  return std::move(*state);
+  out = std::move(*state);
+  return out;
 }
 
 }  // namespace sluice::app

@@ -10,6 +10,7 @@
 
 #include "aio/http.h"
 #include "aio/task_group.h"
+#include "app/compare.h"
 #include "app/controller_settings.h"
 #include "app/narrate.h"
 #include "app/scaler.h"
@@ -26,7 +27,7 @@ constexpr Duration open_timeout = 30s;  // chosen: another process may hold the 
 
 class Scaling {
  public:
-  Scaling(Context& context, bool dry_run, bool drain);
+  Scaling(Context& context, bool dry_run, bool drain, std::optional<CompareOptions> compare);
 
   // False, with the reason said: the address cannot be had.
   bool serve_at(const ListenAt& at);
@@ -38,6 +39,8 @@ class Scaling {
   void introduce(const Scaler& scaler);
   [[nodiscard]] bool ready() const;
   void listen(Scaler& scaler);
+  // Before the first tick of a dry run that compares.
+  void compare(Scaler& scaler);
   aio::Task<void> until_signal();
   aio::Task<void> drain_all();
   aio::Task<void> drain_one(Scaler& scaler);
@@ -47,19 +50,22 @@ class Scaling {
   StopSignals signals_;
   bool dry_run_;
   bool drain_;
+  std::optional<CompareOptions> compare_;
   serve::Board board_;
   serve::Face face_;
   std::optional<aio::http::Server> server_;  // with --listen
   aio::TaskGroup group_;
   std::vector<std::unique_ptr<Scaler>> scalers_;
   std::vector<std::unique_ptr<Narrator>> narrators_;
+  std::vector<std::unique_ptr<Comparison>> comparisons_;
 };
 
-Scaling::Scaling(Context& context, bool dry_run, bool drain)
+Scaling::Scaling(Context& context, bool dry_run, bool drain, std::optional<CompareOptions> compare)
     : context_(context),
       signals_(context),
       dry_run_(dry_run),
       drain_(drain),
+      compare_(std::move(compare)),
       board_({.role = "scale",
               .version = std::string(version),
               .installation = "",
@@ -88,7 +94,7 @@ bool Scaling::serve_at(const ListenAt& at) {
 aio::Task<bool> Scaling::open(std::vector<LoadedPool> pools) {
   for (LoadedPool& pool : pools) {
     ScalerOptions options{.dry_run = dry_run_, .ring = server_ ? &board_.ring() : nullptr};
-    if (context_.json) {
+    if (context_.json && !compare_) {
       options.on_line = [&out = context_.out](std::string_view line) { out.line(line); };
     }
     const aio::Deadline deadline = context_.clock.in(open_timeout);
@@ -129,10 +135,35 @@ void Scaling::listen(Scaler& scaler) {
   };
 }
 
+void Scaling::compare(Scaler& scaler) {
+  const pool::Pool& pool = scaler.loaded().pool;
+  comparisons_.push_back(std::make_unique<Comparison>(pool, *compare_, scaler.controller().state()));
+  Comparison& comparison = *comparisons_.back();
+  context_.err.line(
+      fmt::format("comparing {}: {}; nothing is started or changed, Ctrl-C ends it", pool.name, comparison.names()));
+  for (const std::string& line : comparison.assumed()) {
+    context_.err.line("  assumed  " + line);
+  }
+  scaler.controller().after_tick = [this, &comparison](const control::Snapshot& snapshot) {
+    comparison.look(snapshot);
+    if (!context_.json) {
+      context_.out.write(comparison.news(context_.out.terminal() ? context_.out.columns() : 0, context_.colour));
+      return;
+    }
+    for (const std::string& line : comparison.json()) {
+      context_.out.line(line);
+    }
+  };
+}
+
 aio::Task<int> Scaling::run() {
   for (const std::unique_ptr<Scaler>& scaler : scalers_) {
-    introduce(*scaler);
-    listen(*scaler);
+    if (compare_) {
+      compare(*scaler);
+    } else {
+      introduce(*scaler);
+      listen(*scaler);
+    }
     group_.spawn(scaler->run());
   }
   if (server_) {
@@ -202,10 +233,38 @@ void Scaling::say_what_goes_on() {
   }
 }
 
+// What --compare asks for; empty without it. Code::invalid with what is accepted.
+Result<std::optional<CompareOptions>> compare_options(const Args& args) {
+  const std::optional<std::string> text = args.text("compare");
+  if (!text) {
+    return args.has("late") || args.has("service")
+               ? Result<std::optional<CompareOptions>>(Error{Code::invalid, "--late and --service go with --compare"})
+               : std::optional<CompareOptions>{};
+  }
+  if (!args.has("dry-run") || args.has("drain") || args.has("listen")) {
+    return Error{Code::invalid, "--compare acts on nothing: give it with --dry-run, without --drain and --listen"};
+  }
+  Result<std::vector<std::string>> policies = parse_compare(*text);
+  if (!policies) {
+    return policies.error();
+  }
+  CompareOptions out{
+      .policies = std::move(*policies), .late = args.duration("late"), .service = args.duration("service")};
+  if (out.late.value_or(1ms) < 1ms || out.service.value_or(1ms) < 1ms) {
+    return Error{Code::invalid, "--late, --service: accepted: 1ms and more"};
+  }
+  return std::optional(std::move(out));
+}
+
 aio::Task<int> scale(Context& context, Args args) {
   const std::vector<std::string> files = args.texts("file");
   if (files.empty()) {
     context.err.line("sluice scale: which pool? give its file with -f");
+    co_return exit_usage;
+  }
+  Result<std::optional<CompareOptions>> compare = compare_options(args);
+  if (!compare) {
+    context.err.line("sluice scale: " + compare.error().what);
     co_return exit_usage;
   }
   std::vector<LoadedPool> pools;
@@ -216,6 +275,10 @@ aio::Task<int> scale(Context& context, Args args) {
     if (!loaded || !supported(context, *loaded)) {
       good = false;
       continue;
+    }
+    if (const Result<void> can = *compare ? comparable(loaded->pool, **compare) : Result<void>{}; !can) {
+      context.err.line("sluice scale: " + can.error().what);
+      good = false;
     }
     if (!states.insert(loaded->state).second) {
       context.err.line(fmt::format("{}: pool {} is given twice, or two pools share the state folder {}", file,
@@ -237,7 +300,7 @@ aio::Task<int> scale(Context& context, Args args) {
     }
     at = *parsed;
   }
-  Scaling scaling(context, args.has("dry-run"), args.has("drain"));
+  Scaling scaling(context, args.has("dry-run"), args.has("drain"), std::move(*compare));
   if (at && !scaling.serve_at(*at)) {
     co_return exit_failed;
   }
@@ -259,10 +322,24 @@ Verb scale_verb() {
           "Ctrl-C ends the scaler alone and says which workers go on; a scaler started later finds them again.",
       .examples = {{"sluice scale -f orders.yaml", ""},
                    {"sluice scale -f orders.yaml --dry-run", "decide and print, start nothing"},
+                   {"sluice scale -f orders.yaml --dry-run --compare lag,threshold", "what each would do now, and why"},
                    {"sluice scale -f orders.yaml -o json", "the journal's lines as they are written"},
                    {"sluice scale -f orders.yaml --listen 127.0.0.1:7171", "with metrics for Prometheus"}},
       .flags = {file_flag("a pool; may be given more than once", true),
                 {.name = "dry-run", .help = "decide and print, act on nothing; works beside a running scaler"},
+                {.name = "compare",
+                 .kind = Kind::text,
+                 .value = "POLICIES",
+                 .help =
+                     "with --dry-run: what each of lag, threshold, backlogPerWorker, hpa, kedaScaledJob would do now"},
+                {.name = "late",
+                 .kind = Kind::duration,
+                 .value = "TIME",
+                 .help = "with --compare: a message that waits longer is late, instead of what the pool's policy says"},
+                {.name = "service",
+                 .kind = Kind::duration,
+                 .value = "TIME",
+                 .help = "with --compare: how long a worker has a message, instead of what was learned"},
                 {.name = "drain", .help = "at the end have the workers finish what they have, and wait for it"},
                 {.name = "listen",
                  .kind = Kind::text,
