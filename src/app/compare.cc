@@ -6,193 +6,159 @@
 #include <algorithm>
 #include <array>
 
+#include "app/text.h"
 #include "base/nearest.h"
-#include "base/text.h"
-#include "control/lag.h"
-#include "lab/scenario.h"
-#include "lab/scenario_read.h"
-#include "policy/lag_service.h"
+#include "control/decide.h"
+#include "model/json.h"
+#include "pool/pool.h"
 
 namespace sluice::app {
 namespace {
 
-using namespace std::chrono_literals;
-
-// Those whose decision is about the workers there are. The other rivals go by a size that they have set themselves, and
-// here they set none.
-constexpr std::array<const char*, 5> accepted{"lag", "threshold", "backlogPerWorker", "hpa", "kedaScaledJob"};
-// Chosen, as `simulate --from-journal` does: what people begin with.
-constexpr Duration usual_late = 60s;
-constexpr Duration usual_service = 1s;
-constexpr std::int64_t usual_messages = 20;
-
-std::string accepted_text() {
-  std::string out;
-  for (const char* const one : accepted) {
-    out += (out.empty() ? "" : ", ") + std::string(one);
-  }
-  return out;
-}
-
-// What the pool is told by its own policy, then by who asks, then nothing but the usual.
 struct Known {
-  Duration late = usual_late;
-  Duration service = usual_service;
-  bool late_assumed = false;
-  bool service_assumed = false;
+  std::string_view word;
+  std::string_view before, after;  // of its number, in the syntax of a pool
+  std::string_view usual;          // number
+  std::string_view accepted;
 };
+constexpr std::array<Known, 6> policies = {{
+    {"lag", R"({"max":")", R"("})", "60s", "a time, lag=30s"},
+    {"threshold", R"({"messages":)", "}", "20", "messages, threshold=20"},
+    {"backlogPerWorker", R"({"messages":)", "}", "5", "messages, backlogPerWorker=5"},
+    {"hpa", R"({"target":{"type":"AverageValue","value":")", R"("}})", "5", "an AverageValue, hpa=5"},
+    {"kedaScaledObject", R"({"target":{"type":"AverageValue","value":")", R"("}})", "5",
+     "an AverageValue, kedaScaledObject=5"},
+    {"kedaScaledJob", R"({"target":)", "}", "5", "messages, kedaScaledJob=5"},
+}};
 
-std::optional<Duration> own_late(const pool::Policy& policy) {
-  if (const auto* lag = std::get_if<pool::LagPolicy>(&policy)) {
-    return lag->max;
-  }
-  const auto* threshold = std::get_if<pool::ThresholdPolicy>(&policy);
-  return threshold != nullptr ? threshold->age : std::nullopt;
+const Known* known_of(std::string_view word) {
+  const auto* const at = std::ranges::find(policies, word, &Known::word);
+  return at == policies.end() ? nullptr : at;
 }
 
-std::optional<Duration> learned_service(const pool::PoolSpec& spec, const control::ControlState& own) {
-  const auto* lag = std::get_if<pool::LagPolicy>(&spec.policy);
-  if (lag == nullptr || own.lag.empty() || own.lag.get().done_milli < 1000) {
-    return std::nullopt;
+Error unknown_policy(const std::string& word) {
+  std::string known;
+  std::vector<std::string> words;
+  for (const Known& kind : policies) {
+    known += (known.empty() ? "" : ", ") + std::string(kind.word);
+    words.emplace_back(kind.word);
   }
-  const double s = policy::lag_service_time(control::lag_options(spec, *lag), own.lag.get());
-  return std::chrono::milliseconds{static_cast<std::int64_t>(s * 1000)};
+  const std::optional<std::string> near = nearest(word, words);
+  return Error{Code::invalid, fmt::format("--compare: no policy \"{}\"{}; accepted: {}", word,
+                                          near ? fmt::format(", did you mean {}?", *near) : std::string(), known)};
 }
 
-Known known_of(const pool::PoolSpec& spec, const CompareOptions& options, const control::ControlState& own) {
-  Known out;
-  const std::optional<Duration> late = options.late ? options.late : own_late(spec.policy);
-  const std::optional<Duration> service = options.service ? options.service : learned_service(spec, own);
-  out.late = late.value_or(usual_late);
-  out.service = service.value_or(usual_service);
-  out.late_assumed = !late;
-  out.service_assumed = !service;
-  return out;
+Result<pool::Policy> policy_of(const Known& kind, const std::string& value) {
+  // The number is a whole one or a time; what else it may be is for the reader of pools to say.
+  const bool plain = std::ranges::all_of(value, [](char c) { return c != '"' && c != '\\' && c >= ' '; });
+  const std::string text =
+      fmt::format(R"({{"policy":{{"{}":{}{}{}}},"workers":{{"max":1}}}})", kind.word, kind.before, value, kind.after);
+  pool::ParsedPolicy parsed = plain && !value.empty() ? pool::parse_policy_json(text) : pool::ParsedPolicy{};
+  if (!parsed.policy || !parsed.problems.empty()) {
+    return Error{Code::invalid, fmt::format("--compare: {}={}; accepted: {}", kind.word, value, kind.accepted)};
+  }
+  return std::move(*parsed.policy);
 }
 
-// Half of what a worker does within `late`, as `simulate --from-journal` gives the policies that go by a number.
-std::int64_t messages_each(const pool::PoolSpec& spec, const Known& known) {
-  return std::clamp<std::int64_t>(
-      to_ms(known.late) * spec.workers.concurrency / 2 / std::max<std::int64_t>(to_ms(known.service), 1), 1, 100'000);
-}
-
-pool::Policy policy_of(const std::string& word, const pool::PoolSpec& spec, const Known& known) {
-  const pool::Every every = pool::every(spec.policy);
-  if (word == pool::policy_word(spec.policy)) {
-    return spec.policy;
-  }
-  if (word == "lag") {
-    return pool::LagPolicy{.max = known.late, .every = every};
-  }
-  if (word == "threshold") {
-    return pool::ThresholdPolicy{.messages = usual_messages, .age = {}, .every = every};
-  }
-  const std::int64_t each = messages_each(spec, known);
-  if (word == "backlogPerWorker") {
-    return pool::BacklogPerWorkerPolicy{.messages = each, .every = every};
-  }
-  if (word == "hpa") {
-    return pool::HpaPolicy{.target = {.value = fmt::format("{}", each)}, .behavior = {}};
-  }
-  pool::KedaScaledJobPolicy keda;
-  keda.target.millionths = each * 1'000'000;
-  return keda;
-}
-
-// The HPA goes by the size that it set, and here nobody obeys: it finds what is there, and what it did before does not
-// count against its limits. Between two syncs it says what it said.
-void put_right(control::ControlState& state, const pool::PoolSpec& spec, const model::Observation& seen) {
-  const auto* hpa = std::get_if<pool::HpaPolicy>(&spec.policy);
-  if (hpa == nullptr || !state.hpa || seen.at_ms - state.hpa->synced_ms < to_ms(hpa->every.period.value_or(1s))) {
-    return;
-  }
-  state.hpa->wanted = static_cast<std::int32_t>(seen.useful() + seen.count(model::WorkerState::failing));
-  state.hpa->controller.up_events.clear();
-  state.hpa->controller.down_events.clear();
+std::string count_text(const std::optional<model::SeenCount>& count) {
+  return count ? fmt::format("{}", count->n) : "?";
 }
 
 }  // namespace
 
-Result<std::vector<std::string>> parse_compare(const std::string& text) {
-  std::vector<std::string> out;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', begin), text.size());
-    const std::string word(trimmed(std::string_view(text).substr(begin, comma - begin)));
-    begin = comma + 1;
-    if (std::ranges::find(accepted, word) == accepted.end()) {
-      const std::vector<std::string> all(accepted.begin(), accepted.end());
-      const std::optional<std::string> near = nearest(word, all);
-      return Error{Code::invalid, fmt::format("--compare: no policy \"{}\" to compare{}; accepted: {}", word,
-                                              near ? fmt::format(", did you mean {}?", *near) : "", accepted_text())};
+Result<std::vector<Wanted>> parse_compare(std::string_view text) {
+  std::vector<Wanted> out;
+  while (true) {
+    const std::size_t end = text.find(',');
+    const std::string_view part = text.substr(0, end);
+    const std::size_t equals = part.find('=');
+    Wanted one{.word = std::string(part.substr(0, equals)), .value = std::nullopt};
+    if (equals != std::string_view::npos) {
+      one.value = std::string(part.substr(equals + 1));
     }
-    if (std::ranges::find(out, word) == out.end()) {
-      out.push_back(word);
+    if (known_of(one.word) == nullptr) {
+      return unknown_policy(one.word);
     }
+    out.push_back(std::move(one));
+    if (end == std::string_view::npos) {
+      return out;
+    }
+    text.remove_prefix(end + 1);
+  }
+}
+
+Result<Comparison> Comparison::of(const pool::PoolSpec& spec, const std::vector<Wanted>& wanted) {
+  Comparison out;
+  for (const Wanted& want : wanted) {
+    const Known* known = known_of(want.word);
+    if (known == nullptr) {
+      return unknown_policy(want.word);
+    }
+    One one{.name = want.word, .spec = spec, .state = {}, .decision = {}};
+    if (want.value || want.word != pool::policy_word(spec.policy)) {
+      const std::string value = want.value.value_or(std::string(known->usual));
+      Result<pool::Policy> policy = policy_of(*known, value);
+      if (!policy) {
+        return policy.error();
+      }
+      one.name += " " + value;
+      one.spec.policy = std::move(*policy);
+    } else {
+      one.name += ", the pool's own";
+    }
+    const Result<void> can = control::decidable(one.spec);
+    if (!can) {
+      return Error{Code::invalid, fmt::format("--compare: {}: {}", want.word, can.error().what)};
+    }
+    out.all_.push_back(std::move(one));
   }
   return out;
 }
 
-Result<void> comparable(const pool::Pool& pool, const CompareOptions& options) {
-  for (const std::string& word : options.policies) {
-    pool::PoolSpec spec = pool.spec;
-    spec.policy = policy_of(word, pool.spec, Known{});
-    if (const Result<void> can = control::decidable(spec); !can) {
-      return can.error().in(fmt::format("pool {}: --compare {}", pool.name, word));
-    }
+bool Comparison::look(const model::Observation& seen) {
+  std::vector<std::pair<std::string, std::int64_t>> now;
+  for (One& one : all_) {
+    control::Step step = control::decide(one.spec, one.state, seen);
+    one.state = std::move(step.next);
+    one.decision = std::move(step.decision);
+    now.emplace_back(one.decision.reason.substr(0, one.decision.reason.find(':')), one.decision.workers);
   }
-  return {};
+  const bool changed = now != told_;
+  told_ = std::move(now);
+  return changed;
 }
 
-Comparison::Comparison(const pool::Pool& pool, const CompareOptions& options, const control::ControlState& own)
-    : pool_(pool.id()), name_(pool.name) {
-  const Known known = known_of(pool.spec, options, own);
-  bool uses_late = false;
-  bool uses_service = false;
-  for (const std::string& word : options.policies) {
-    add(policy_of(word, pool.spec, known), pool, own);
-    const bool by_number = word != "lag" && word != "threshold" && !all_.back().own;
-    uses_late = uses_late || by_number || (word == "lag" && !all_.back().own);
-    uses_service = uses_service || by_number;
+std::string Comparison::text(WallTime at, const model::Observation& seen, bool colour) const {
+  int wide = 0;
+  for (const One& one : all_) {
+    wide = std::max(wide, width(one.name));
   }
-  if (uses_late && known.late_assumed) {
-    assumed_.push_back(
-        fmt::format("a message that waits longer than {} is late (--late TIME)", humane_duration(known.late)));
-  }
-  if (uses_service && known.service_assumed) {
-    assumed_.push_back(fmt::format("a message takes {} (--service TIME)", humane_duration(known.service)));
-  }
-}
-
-void Comparison::add(const pool::Policy& policy, const pool::Pool& pool, const control::ControlState& own) {
-  Compared one{.name = lab::name_of({.name = {}, .policy = policy, .workers = {}}),
-               .own = policy == pool.spec.policy,
-               .spec = pool.spec,
-               .state = {},
-               .step = {},
-               .plan = {}};
-  one.spec.policy = policy;
-  one.state = one.own ? own : control::ControlState{};
-  one.state.fresh = false;  // nobody acts, so nobody has to look once more first
-  all_.push_back(std::move(one));
-}
-
-void Comparison::look(const control::Snapshot& snapshot) {
-  last_ = snapshot;
-  for (Compared& one : all_) {
-    put_right(one.state, one.spec, snapshot.seen);
-    one.step = control::decide(one.spec, one.state, snapshot.seen);
-    one.state = one.step.next;
-    one.plan =
-        snapshot.view ? control::plan(one.spec, one.step.decision, *snapshot.view, one.step.spare) : model::Plan{};
-  }
-}
-
-std::string Comparison::names() const {
-  std::string out;
-  for (const Compared& one : all_) {
-    out += (out.empty() ? "" : ", ") + one.name;
+  const std::int64_t there = seen.live();
+  std::string out =
+      fmt::format("{}  {} wait, {} in work, {} worker{}\n", format_wall(at).substr(11, 8), count_text(seen.queue.ready),
+                  count_text(seen.queue.in_flight), there, there == 1 ? "" : "s");
+  for (const One& one : all_) {
+    const std::string change = one.decision.change == 0 ? "" : fmt::format("{:+d}", one.decision.change);
+    out += fmt::format("  {}  {:>4} {:<5} {}\n", coloured(padded(one.name, wide), Colour::bold, colour),
+                       one.decision.workers, change, one.decision.reason);
   }
   return out;
+}
+
+std::string Comparison::json(WallTime at, std::string_view pool, const model::Observation& seen) const {
+  std::string out = fmt::format(R"({{"event":"compare","at":"{}","pool":)", format_wall(at));
+  model::append_json_string(out, pool);
+  out += R"(,"seen":)";
+  model::append_json(out, seen);
+  out += R"(,"policies":[)";
+  for (const One& one : all_) {
+    out += out.back() == '[' ? R"({"name":)" : R"(,{"name":)";
+    model::append_json_string(out, one.name);
+    out += fmt::format(R"(,"policy":"{}","decision":)", pool::policy_word(one.spec.policy));
+    model::append_json(out, one.decision);
+    out += '}';
+  }
+  return out + "]}";
 }
 
 }  // namespace sluice::app

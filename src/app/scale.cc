@@ -27,7 +27,12 @@ constexpr Duration open_timeout = 30s;  // chosen: another process may hold the 
 
 class Scaling {
  public:
-  Scaling(Context& context, bool dry_run, bool drain, std::optional<CompareOptions> compare);
+  struct Options {
+    bool dry_run = false;
+    bool drain = false;
+    std::vector<Comparison> compare;  // one a pool, or none
+  };
+  Scaling(Context& context, Options options);
 
   // False, with the reason said: the address cannot be had.
   bool serve_at(const ListenAt& at);
@@ -39,8 +44,7 @@ class Scaling {
   void introduce(const Scaler& scaler);
   [[nodiscard]] bool ready() const;
   void listen(Scaler& scaler);
-  // Before the first tick of a dry run that compares.
-  void compare(Scaler& scaler);
+  void compare(Comparison& comparison, const pool::Pool& pool, const control::Snapshot& snapshot);
   aio::Task<void> until_signal();
   aio::Task<void> drain_all();
   aio::Task<void> drain_one(Scaler& scaler);
@@ -48,24 +52,19 @@ class Scaling {
 
   Context& context_;
   StopSignals signals_;
-  bool dry_run_;
-  bool drain_;
-  std::optional<CompareOptions> compare_;
+  Options options_;
   serve::Board board_;
   serve::Face face_;
   std::optional<aio::http::Server> server_;  // with --listen
   aio::TaskGroup group_;
   std::vector<std::unique_ptr<Scaler>> scalers_;
   std::vector<std::unique_ptr<Narrator>> narrators_;
-  std::vector<std::unique_ptr<Comparison>> comparisons_;
 };
 
-Scaling::Scaling(Context& context, bool dry_run, bool drain, std::optional<CompareOptions> compare)
+Scaling::Scaling(Context& context, Options options)
     : context_(context),
       signals_(context),
-      dry_run_(dry_run),
-      drain_(drain),
-      compare_(std::move(compare)),
+      options_(std::move(options)),
       board_({.role = "scale",
               .version = std::string(version),
               .installation = "",
@@ -93,8 +92,8 @@ bool Scaling::serve_at(const ListenAt& at) {
 
 aio::Task<bool> Scaling::open(std::vector<LoadedPool> pools) {
   for (LoadedPool& pool : pools) {
-    ScalerOptions options{.dry_run = dry_run_, .ring = server_ ? &board_.ring() : nullptr};
-    if (context_.json && !compare_) {
+    ScalerOptions options{.dry_run = options_.dry_run, .ring = server_ ? &board_.ring() : nullptr};
+    if (context_.json && options_.compare.empty()) {
       options.on_line = [&out = context_.out](std::string_view line) { out.line(line); };
     }
     const aio::Deadline deadline = context_.clock.in(open_timeout);
@@ -113,9 +112,9 @@ void Scaling::introduce(const Scaler& scaler) {
   const LoadedPool& loaded = scaler.loaded();
   const pool::Workers& workers = loaded.pool.spec.workers;
   context_.err.line(fmt::format("scaling {}{}: {}, {} to {} workers; Ctrl-C ends the scaler, {}", loaded.pool.name,
-                                dry_run_ ? " (dry run: nothing is started)" : "",
+                                options_.dry_run ? " (dry run: nothing is started)" : "",
                                 pool::policy_word(loaded.pool.spec.policy), workers.min, workers.max,
-                                drain_ ? "workers finish what they have" : "workers go on"));
+                                options_.drain ? "workers finish what they have" : "workers go on"));
 }
 
 void Scaling::listen(Scaler& scaler) {
@@ -123,9 +122,14 @@ void Scaling::listen(Scaler& scaler) {
   serve::PoolWatch& watch = board_.take_on(pool.id(), pool.spec.workers.max);
   narrators_.push_back(std::make_unique<Narrator>());
   const std::string name = scalers_.size() > 1 ? pool.name + "  " : "";
-  scaler.controller().after_tick = [this, &watch, narrator = narrators_.back().get(),
+  Comparison* const comparison = options_.compare.empty() ? nullptr : &options_.compare[narrators_.size() - 1];
+  scaler.controller().after_tick = [this, &watch, &pool, comparison, narrator = narrators_.back().get(),
                                     name](const control::Snapshot& snapshot) {
     serve::ticked(board_, watch, snapshot);
+    if (comparison != nullptr) {
+      compare(*comparison, pool, snapshot);
+      return;
+    }
     if (context_.json) {
       return;
     }
@@ -135,35 +139,24 @@ void Scaling::listen(Scaler& scaler) {
   };
 }
 
-void Scaling::compare(Scaler& scaler) {
-  const pool::Pool& pool = scaler.loaded().pool;
-  comparisons_.push_back(std::make_unique<Comparison>(pool, *compare_, scaler.controller().state()));
-  Comparison& comparison = *comparisons_.back();
-  context_.err.line(
-      fmt::format("comparing {}: {}; nothing is started or changed, Ctrl-C ends it", pool.name, comparison.names()));
-  for (const std::string& line : comparison.assumed()) {
-    context_.err.line("  assumed  " + line);
+void Scaling::compare(Comparison& comparison, const pool::Pool& pool, const control::Snapshot& snapshot) {
+  if (!comparison.look(snapshot.seen)) {
+    return;
   }
-  scaler.controller().after_tick = [this, &comparison](const control::Snapshot& snapshot) {
-    comparison.look(snapshot);
-    if (!context_.json) {
-      context_.out.write(comparison.news(context_.out.terminal() ? context_.out.columns() : 0, context_.colour));
-      return;
-    }
-    for (const std::string& line : comparison.json()) {
-      context_.out.line(line);
-    }
-  };
+  if (context_.json) {
+    context_.out.line(comparison.json(snapshot.at, pool.id(), snapshot.seen));
+    return;
+  }
+  const std::string name = options_.compare.size() > 1 ? pool.name + "\n" : "";
+  std::string text = name + comparison.text(snapshot.at, snapshot.seen, context_.colour);
+  text.pop_back();
+  context_.out.line(text);
 }
 
 aio::Task<int> Scaling::run() {
   for (const std::unique_ptr<Scaler>& scaler : scalers_) {
-    if (compare_) {
-      compare(*scaler);
-    } else {
-      introduce(*scaler);
-      listen(*scaler);
-    }
+    introduce(*scaler);
+    listen(*scaler);
     group_.spawn(scaler->run());
   }
   if (server_) {
@@ -175,7 +168,7 @@ aio::Task<int> Scaling::run() {
   for (const std::unique_ptr<Scaler>& scaler : scalers_) {
     scaler->close();
   }
-  if (!dry_run_) {
+  if (!options_.dry_run) {
     say_what_goes_on();
   }
   co_return exit_done;
@@ -183,7 +176,7 @@ aio::Task<int> Scaling::run() {
 
 aio::Task<void> Scaling::until_signal() {
   co_await signals_.next();
-  if (drain_ && !dry_run_) {
+  if (options_.drain && !options_.dry_run) {
     std::size_t living = 0;
     for (const std::unique_ptr<Scaler>& scaler : scalers_) {
       scaler->stop_ticking();
@@ -233,40 +226,23 @@ void Scaling::say_what_goes_on() {
   }
 }
 
-// What --compare asks for; empty without it. Code::invalid with what is accepted.
-Result<std::optional<CompareOptions>> compare_options(const Args& args) {
-  const std::optional<std::string> text = args.text("compare");
-  if (!text) {
-    return args.has("late") || args.has("service")
-               ? Result<std::optional<CompareOptions>>(Error{Code::invalid, "--late and --service go with --compare"})
-               : std::optional<CompareOptions>{};
-  }
-  if (!args.has("dry-run") || args.has("drain") || args.has("listen")) {
-    return Error{Code::invalid, "--compare acts on nothing: give it with --dry-run, without --drain and --listen"};
-  }
-  Result<std::vector<std::string>> policies = parse_compare(*text);
-  if (!policies) {
-    return policies.error();
-  }
-  CompareOptions out{
-      .policies = std::move(*policies), .late = args.duration("late"), .service = args.duration("service")};
-  if (out.late.value_or(1ms) < 1ms || out.service.value_or(1ms) < 1ms) {
-    return Error{Code::invalid, "--late, --service: accepted: 1ms and more"};
-  }
-  return std::optional(std::move(out));
-}
-
 aio::Task<int> scale(Context& context, Args args) {
   const std::vector<std::string> files = args.texts("file");
   if (files.empty()) {
     context.err.line("sluice scale: which pool? give its file with -f");
     co_return exit_usage;
   }
-  Result<std::optional<CompareOptions>> compare = compare_options(args);
-  if (!compare) {
-    context.err.line("sluice scale: " + compare.error().what);
-    co_return exit_usage;
+  std::vector<Wanted> wanted;
+  if (const std::optional<std::string> text = args.text("compare")) {
+    Result<std::vector<Wanted>> parsed = parse_compare(*text);
+    if (!parsed || !args.has("dry-run")) {
+      context.err.line("sluice scale: " +
+                       (parsed ? "--compare only looks: say --dry-run as well" : parsed.error().what));
+      co_return exit_usage;
+    }
+    wanted = std::move(*parsed);
   }
+  std::vector<Comparison> compare;
   std::vector<LoadedPool> pools;
   std::set<std::string> states;
   bool good = true;
@@ -276,15 +252,20 @@ aio::Task<int> scale(Context& context, Args args) {
       good = false;
       continue;
     }
-    if (const Result<void> can = *compare ? comparable(loaded->pool, **compare) : Result<void>{}; !can) {
-      context.err.line("sluice scale: " + can.error().what);
-      good = false;
-    }
     if (!states.insert(loaded->state).second) {
       context.err.line(fmt::format("{}: pool {} is given twice, or two pools share the state folder {}", file,
                                    loaded->pool.name, loaded->state));
       good = false;
       continue;
+    }
+    if (!wanted.empty()) {
+      Result<Comparison> comparison = Comparison::of(loaded->pool.spec, wanted);
+      if (!comparison) {
+        context.err.line("sluice scale: " + comparison.error().what);
+        good = false;
+        continue;
+      }
+      compare.push_back(std::move(*comparison));
     }
     pools.push_back(std::move(*loaded));
   }
@@ -300,7 +281,7 @@ aio::Task<int> scale(Context& context, Args args) {
     }
     at = *parsed;
   }
-  Scaling scaling(context, args.has("dry-run"), args.has("drain"), std::move(*compare));
+  Scaling scaling(context, {.dry_run = args.has("dry-run"), .drain = args.has("drain"), .compare = std::move(compare)});
   if (at && !scaling.serve_at(*at)) {
     co_return exit_failed;
   }
@@ -319,27 +300,21 @@ Verb scale_verb() {
       .summary = "start worker processes while there is work; they leave by themselves",
       .about =
           "Looks at the queue, decides, writes the decision to the journal, acts. One line per change on stdout.\n"
-          "Ctrl-C ends the scaler alone and says which workers go on; a scaler started later finds them again.",
+          "Ctrl-C ends the scaler alone and says which workers go on; a scaler started later finds them again.\n"
+          "--compare takes lag, threshold, backlogPerWorker, hpa, kedaScaledObject and kedaScaledJob: the pool's own\n"
+          "settings where it has that policy, else lag=60s, threshold=20, of the others 5, or the number after the =.",
       .examples = {{"sluice scale -f orders.yaml", ""},
                    {"sluice scale -f orders.yaml --dry-run", "decide and print, start nothing"},
-                   {"sluice scale -f orders.yaml --dry-run --compare lag,threshold", "what each would do now, and why"},
+                   {"sluice scale -f orders.yaml --dry-run --compare lag=30s,threshold",
+                    "what each would do with this queue now, and why"},
                    {"sluice scale -f orders.yaml -o json", "the journal's lines as they are written"},
                    {"sluice scale -f orders.yaml --listen 127.0.0.1:7171", "with metrics for Prometheus"}},
       .flags = {file_flag("a pool; may be given more than once", true),
                 {.name = "dry-run", .help = "decide and print, act on nothing; works beside a running scaler"},
                 {.name = "compare",
                  .kind = Kind::text,
-                 .value = "POLICIES",
-                 .help =
-                     "with --dry-run: what each of lag, threshold, backlogPerWorker, hpa, kedaScaledJob would do now"},
-                {.name = "late",
-                 .kind = Kind::duration,
-                 .value = "TIME",
-                 .help = "with --compare: a message that waits longer is late, instead of what the pool's policy says"},
-                {.name = "service",
-                 .kind = Kind::duration,
-                 .value = "TIME",
-                 .help = "with --compare: how long a worker has a message, instead of what was learned"},
+                 .value = "POLICY,..",
+                 .help = "with --dry-run: what each of these policies would do now, and why"},
                 {.name = "drain", .help = "at the end have the workers finish what they have, and wait for it"},
                 {.name = "listen",
                  .kind = Kind::text,

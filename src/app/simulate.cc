@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "app/context.h"
+#include "app/simulate_files.h"
 #include "app/simulate_load.h"
 #include "app/simulate_replay.h"
 #include "app/simulate_sweep.h"
@@ -50,14 +51,23 @@ std::string wrong_flags(const Args& args) {
   if (const auto first = args.duration("first"); first && *first < std::chrono::seconds{1}) {
     return "--first " + format_duration(*first) + "; accepted: 1s and more";
   }
-  const bool recorded = args.has("from-journal");
+  const bool tabled = args.has("from-csv") || args.has("from-prometheus");
+  const bool recorded = tabled || args.has("from-journal");
   if (!recorded && args.positionals.empty()) {
-    return "SCENARIO is missing: a scenario file; accepted too: --from-journal FILE";
+    return "SCENARIO is missing: a scenario file; accepted too: --from-journal FILE, --from-csv FILE, "
+           "--from-prometheus "
+           "FILE";
   }
   for (const Flag& flag : replay_flags()) {
     if (!recorded && args.has(flag.name)) {
       return fmt::format("--{} is for what is recorded; accepted: --from-journal FILE beside it", flag.name);
     }
+  }
+  if (const std::string wrong = wrong_record_flags(args); !wrong.empty()) {
+    return wrong;
+  }
+  if (!recorded && args.has("file")) {
+    return "-f is the pool of what is recorded; accepted: --from-journal, --from-csv or --from-prometheus beside it";
   }
   const Result<std::optional<TuneRequest>> tuning = tune_request(args);
   return tuning ? "" : tuning.error().what;
@@ -71,9 +81,11 @@ aio::Task<int> run_simulate(Context& context, Args args) {
   const std::vector<std::string> recorded = args.texts("from-journal");
   std::optional<std::vector<Loaded>> loaded = load_scenarios(context, args);
   std::optional<ReplayedJournals> replayed = replay_journals(context, args, recorded, "simulate");
-  if (!loaded || !replayed) {
+  std::optional<std::vector<ReplayedPool>> records = replay_records(context, args, "simulate");
+  if (!loaded || !replayed || !records) {
     co_return exit_usage;
   }
+  std::ranges::move(*records, std::back_inserter(replayed->pools));
   for (ReplayedPool& one : replayed->pools) {
     context.out.write(context.json ? replay_json(one) : replay_text(one, context.colour));
     loaded->push_back(std::move(one.loaded));
@@ -142,6 +154,7 @@ std::vector<Flag> simulate_flags() {
                  .value = "FILE",
                  .help = "what this journal recorded, through its pool's policy and others; rotated ones oldest first",
                  .many = true});
+  std::ranges::copy(record_flags(), std::back_inserter(out));
   std::ranges::copy(replay_flags(), std::back_inserter(out));
   return out;
 }
@@ -162,7 +175,8 @@ Verb simulate_verb() {
                        {"sluice simulate *.yaml --seeds 20 --jobs 2 --csv all.csv", "a sweep"},
                        {"sluice simulate step.yaml --tune hpa --for p99=60s", "its averageValue for this load"},
                        {"sluice simulate step.yaml --journal out/", "then: sluice explain, sluice decide --journal"},
-                       {"sluice simulate --from-journal .sluice/orders/journal.jsonl", "what would lag have done?"}},
+                       {"sluice simulate --from-journal .sluice/orders/journal.jsonl", "what would lag have done?"},
+                       {"sluice simulate --from-csv orders.csv --service 2s", "on a table of time,backlog,arrivals"}},
           .flags = simulate_flags(),
           .positionals = {{.name = "SCENARIO", .help = "a scenario file", .many = true, .kind = Kind::file}},
           .rest = "",

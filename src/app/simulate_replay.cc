@@ -8,6 +8,7 @@
 
 #include "app/line_reader.h"
 #include "app/text.h"
+#include "app/wiring.h"
 #include "control/explain.h"
 #include "model/json.h"
 
@@ -41,6 +42,14 @@ std::string decided_text(const lab::Past& past) {
   std::string out = fmt::format("{} of {} decisions in the journal come out the same today", past.same, all);
   if (past.undecided > 0) {
     out += fmt::format("; {} before its first state line are not run again", past.undecided);
+  }
+  return out;
+}
+
+std::string assumed_text(const ReplayedPool& pool) {
+  std::string out;
+  for (const std::string& line : pool.assumed) {
+    out += "  assumed   " + line + "\n";
   }
   return out;
 }
@@ -86,14 +95,6 @@ std::optional<ReplayedJournals> replay_journals(Context& context, const Args& ar
   if (paths.empty()) {
     return ReplayedJournals{};
   }
-  const lab::ReplayWishes wishes = replay_wishes(args);
-  const bool no_service = wishes.service && *wishes.service < std::chrono::milliseconds{1};
-  if (no_service || (wishes.slots && (*wishes.slots < 1 || *wishes.slots > 10'000))) {
-    context.err.line(fmt::format("sluice {}: {}", verb,
-                                 no_service ? "--service 0s; accepted: 1ms and more"
-                                            : fmt::format("--slots {}; accepted: 1 to 10000", *wishes.slots)));
-    return std::nullopt;
-  }
   lab::PastReader reader;
   for (const std::string& path : paths) {
     if (const Result<void> read = read_journal(path, reader); !read) {
@@ -114,23 +115,63 @@ std::optional<ReplayedJournals> replay_journals(Context& context, const Args& ar
                     verb, paths.front()));
     return std::nullopt;
   }
+  const std::optional<std::string> file = args.text("file");
+  std::optional<LoadedPool> own;
+  if (file) {
+    own = load_pool(context, *file, args);
+    const std::string id = own ? own->pool.id() : "";
+    if (own && std::ranges::none_of(pasts, [&id](const lab::Past& past) { return past.pool == id; })) {
+      context.err.line(fmt::format("sluice {}: pool {} of {} is not in the journal; there is {}", verb, id, *file,
+                                   control::printable(pasts.front().pool)));
+      own.reset();
+    }
+    if (!own) {
+      return std::nullopt;
+    }
+    std::erase_if(pasts, [&id](const lab::Past& past) { return past.pool != id; });
+    if (pasts.front().spec.policy != own->pool.spec.policy) {
+      pasts.front().notes.push_back("the policy of " + *file +
+                                    " is another than the journal's last, and instead of it");
+    }
+    pasts.front().spec = own->pool.spec;
+  }
   for (lab::Past& past : pasts) {
-    Result<lab::Replayable> made = lab::replayable(past, wishes);
-    if (!made) {
-      context.err.line(fmt::format("sluice {}: pool {}: {}", verb, control::printable(past.pool), made.error().what));
+    std::optional<ReplayedPool> one = replayed_pool(context, args, std::move(past), verb);
+    if (!one) {
       return std::nullopt;
     }
-    std::optional<Loaded> loaded = fitted(context, past.pool, std::move(made->scenario), std::move(made->files), args);
-    if (!loaded) {
-      return std::nullopt;
-    }
-    out.pools.push_back({std::move(past), std::move(*loaded), std::move(made->assumed)});
+    out.pools.push_back(std::move(*one));
   }
   return out;
 }
 
+std::optional<ReplayedPool> replayed_pool(Context& context, const Args& args, lab::Past past, const std::string& verb) {
+  const lab::ReplayWishes wishes = replay_wishes(args);
+  const bool no_service = wishes.service && *wishes.service < std::chrono::milliseconds{1};
+  if (no_service || (wishes.slots && (*wishes.slots < 1 || *wishes.slots > 10'000))) {
+    context.err.line(fmt::format("sluice {}: {}", verb,
+                                 no_service ? "--service 0s; accepted: 1ms and more"
+                                            : fmt::format("--slots {}; accepted: 1 to 10000", *wishes.slots)));
+    return std::nullopt;
+  }
+  Result<lab::Replayable> made = lab::replayable(past, wishes);
+  if (!made) {
+    context.err.line(fmt::format("sluice {}: {}{}: {}", verb, past.journal ? "pool " : "",
+                                 control::printable(past.pool), made.error().what));
+    return std::nullopt;
+  }
+  std::optional<Loaded> loaded = fitted(context, past.pool, std::move(made->scenario), std::move(made->files), args);
+  if (!loaded) {
+    return std::nullopt;
+  }
+  return ReplayedPool{std::move(past), std::move(*loaded), std::move(made->assumed)};
+}
+
 std::string replay_text(const ReplayedPool& pool, bool colour) {
   const lab::Past& past = pool.past;
+  if (!past.journal) {
+    return coloured(past.pool, Colour::bold, colour) + ": what was recorded elsewhere\n" + assumed_text(pool);
+  }
   std::string out = coloured(past.pool, Colour::bold, colour) + ": " + decided_text(past) + "\n";
   if (!past.first_difference.empty()) {
     out += coloured("  differs", Colour::red, colour) + "  " + control::printable(past.first_difference) + "\n";
@@ -139,17 +180,17 @@ std::string replay_text(const ReplayedPool& pool, bool colour) {
   out += fmt::format("  recorded  {} workers asked for, at most {} at once, {:.2f} worker-hours, oldest message {}\n",
                      past.asked, totals.workers_peak, totals.worker_s / 3600,
                      humane_duration(std::chrono::milliseconds{past.oldest_ms}));
-  for (const std::string& line : pool.assumed) {
-    out += "  assumed   " + line + "\n";
-  }
-  return out;
+  return out + assumed_text(pool);
 }
 
 std::string replay_json(const ReplayedPool& pool) {
   const lab::Past& past = pool.past;
   const lab::PastTotals totals = lab::past_totals(past);
-  std::string out = "{\"event\":\"journal\",\"pool\":";
+  std::string out = fmt::format(R"({{"event":"{}","pool":)", past.journal ? "journal" : "record");
   model::append_json_string(out, past.pool);
+  if (!past.journal) {
+    return out + ",\"assumed\":" + list_json(pool.assumed) + "}\n";
+  }
   out += fmt::format(",\"decisions\":{},\"same\":{},\"undecided\":{},\"first_difference\":", past.same + past.different,
                      past.same, past.undecided);
   if (past.first_difference.empty()) {

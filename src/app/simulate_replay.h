@@ -28,6 +28,9 @@ struct ReplayedJournals {
 [[nodiscard]] std::vector<Flag> replay_flags();
 [[nodiscard]] lab::ReplayWishes replay_wishes(const Args& args);
 
+// What was recorded of one pool as a scenario. Says what is wrong on stderr and returns empty: exit_usage.
+[[nodiscard]] std::optional<ReplayedPool> replayed_pool(Context& context, const Args& args, lab::Past past,
+                                                        const std::string& verb);
 // The pools of these journals, the oldest file first. Says what is wrong on stderr and returns empty: exit_usage.
 [[nodiscard]] std::optional<ReplayedJournals> replay_journals(Context& context, const Args& args,
                                                               const std::vector<std::string>& paths,

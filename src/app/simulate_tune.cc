@@ -148,6 +148,12 @@ Result<std::optional<TuneRequest>> tune_request(const Args& args) {
                                    .csv = args.text("csv")});
 }
 
+aio::Task<TuneOutcome> tuned(Context& context, Loaded loaded, lab::Tuned policy, TuneRequest request) {
+  Tuning tuning(context, std::move(loaded), std::move(policy), request);
+  co_await tuning.run();
+  co_return tuning.take();
+}
+
 aio::Task<int> tune(Context& context, std::vector<Loaded> loaded, TuneRequest request) {
   std::optional<std::vector<lab::Tuned>> policies = tuned_in(context, loaded, request);
   if (!policies) {

@@ -9,6 +9,7 @@
 #include "app/cli.h"
 #include "app/context.h"
 #include "app/simulate_load.h"
+#include "app/simulate_tune_text.h"
 #include "lab/tunable.h"
 
 namespace sluice::app {
@@ -26,5 +27,8 @@ struct TuneRequest {
 [[nodiscard]] Result<std::optional<TuneRequest>> tune_request(const Args& args);
 // Prints what it found for each scenario; the exit code.
 aio::Task<int> tune(Context& context, std::vector<Loaded> loaded, TuneRequest request);
+
+// The search on one scenario, whose policies are of no matter. Requires: a policy that can decide there.
+aio::Task<TuneOutcome> tuned(Context& context, Loaded loaded, lab::Tuned policy, TuneRequest request);
 
 }  // namespace sluice::app

@@ -23,6 +23,7 @@ namespace sluice::app {
 [[nodiscard]] Verb adapter_verb();
 [[nodiscard]] Verb decide_verb();
 [[nodiscard]] Verb simulate_verb();
+[[nodiscard]] Verb advise_verb();
 [[nodiscard]] Verb crd_verb();
 [[nodiscard]] Verb completion_verb();
 [[nodiscard]] Verb man_verb();

@@ -24,10 +24,14 @@ policy::LagOptions lag_options(const pool::PoolSpec& spec, const pool::LagPolicy
   out.workers_max = spec.workers.max;
   out.concurrency = spec.workers.concurrency;
   out.every_ms = lag.every.period ? to_ms(*lag.every.period) : 0;
-  if (const auto& process = spec.workers.process; process && !spec.workers.job && !spec.workers.deployment) {
-    out.slots = pool::slots_per_node(spec.workers);
+  const pool::Workers& workers = spec.workers;
+  const bool here = workers.process || (workers.run && !workers.run->image);
+  if (here && !workers.job && !workers.deployment) {
+    const pool::Nodes nodes = workers.process ? workers.process->nodes : pool::Nodes{};
+    out.slots = pool::slots_per_node(workers);
+    out.places = nodes.min * out.slots;
     out.node_idle_ms = process_node_idle_ms;
-    out.cold_ms = to_ms(process->nodes.boot) + process_start_ms;
+    out.cold_ms = process_start_ms + (nodes.max > nodes.min ? to_ms(nodes.boot) : 0);
     out.warm_ms = process_start_ms;
   }
   return out;

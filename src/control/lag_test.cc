@@ -59,7 +59,11 @@ TEST(LagPool, TellsThePolicyWhatTheProcessFleetIs) {
   EXPECT_EQ(options.cold_ms, 11'000) << "the node's boot and the process's start";
   EXPECT_EQ(options.workers_max, 20);
   spec.workers.process.reset();
+  EXPECT_EQ(lag_options(spec, lag).cold_ms, 1'000) << "worker processes here, for all of which there is room";
+  EXPECT_EQ(lag_options(spec, lag).places, 20);
+  spec.workers.run->image = "registry.example/worker:1";
   EXPECT_EQ(lag_options(spec, lag).cold_ms, 60'000) << "nothing is known of it yet";
+  EXPECT_EQ(lag_options(spec, lag).places, 0);
 }
 
 TEST(LagPool, GrowsHoldsAndAsksIdleOnesToLeaveInAnyFleet) {

@@ -31,7 +31,10 @@ struct PastStart {
 };
 
 struct Past {
-  std::string pool;  // namespace/name
+  std::string pool;           // namespace/name
+  bool journal = true;        // false: from elsewhere (lab/past_file.h)
+  bool pool_known = true;     // false: only what pools have by default is in `spec`, and workers.max is not in it
+  bool workers_known = true;  // false: nobody said how many were busy
   pool::PoolSpec spec;
   std::size_t specs = 0;  // how many different ones there were; `spec` is the last
   std::vector<PastLook> looks;
@@ -45,6 +48,9 @@ struct Past {
   std::size_t different = 0;
   std::size_t undecided = 0;  // what deciding remembered was not in the journal
   std::string first_difference;
+  // Of what is not from a journal:
+  std::vector<std::string> notes;         // how it was understood, each a line for people
+  std::vector<std::int64_t> services_ms;  // of single messages, rising
 };
 
 // Takes in journals line by line, the oldest first; several pools may be in one.

@@ -15,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr const char* starts_file = "the record";
+constexpr const char* services_file = "the record's services";
 constexpr std::size_t starts_least = 5;  // chosen: fewer are a mean, not a distribution
 // Longer records are looked at every 5 s where the pool looks adaptively: ten looks a second of a week are 6 million.
 constexpr Duration adaptive_longest = 2h;
@@ -47,22 +48,30 @@ class Maker {
     const std::optional<PastService> service = past_service(past_);
     if (!service && !wishes_.service) {
       return Error{Code::invalid,
-                   "too few messages are known to have been finished to tell how long one takes; accepted: --service "
-                   "TIME beside it, how long a worker has a message"};
+                   fmt::format("too few messages are known to have been finished to tell how long one takes; accepted: "
+                               "--service TIME beside it, how long a worker has a message{}",
+                               past_.workers_known ? ""
+                                                   : " (and --workers N, how many there were, where what came is "
+                                                     "not counted)")};
     }
     const Duration service_mean = wishes_.service ? *wishes_.service : service->mean;
     const Result<PastArrivals> arrivals = past_arrivals(past_, service_mean);
     if (!arrivals) {
       return arrivals.error();
     }
+    const std::string trace = past_.journal ? "journal" : "record";
     Scenario& scenario = out_.scenario;
     scenario.name = past_.pool.substr(past_.pool.find('/') + 1);
-    scenario.about = "what came in the journal";
+    scenario.about = past_.journal ? "what came in the journal" : "what came in the record";
     scenario.lasts = arrivals->lasts;
     scenario.workers = past_.spec.workers;
-    scenario.pools = {Load{.name = scenario.name, .arrivals = {Trace{.file = "journal"}}, .service = {}}};
-    out_.files.traces["journal"] = arrivals->bins;
+    scenario.pools = {Load{.name = scenario.name, .arrivals = {Trace{.file = trace}}, .service = {}}};
+    out_.files.traces[trace] = arrivals->bins;
+    for (const std::string& note : past_.notes) {
+      say(note);
+    }
     say_arrivals(*arrivals);
+    own();
     scenario.pools.front().service = service_times(service);
     starts();
     readings();
@@ -82,7 +91,9 @@ class Maker {
     say(fmt::format("{} messages in {}{}, {}, spread by chance over the {} between two looks (median)",
                     arrivals.messages, humane_duration(arrivals.lasts),
                     arrivals.first > 0 ? fmt::format(", {} of them there at the beginning", arrivals.first) : "",
-                    arrivals.counted ? "as the queue counted them" : "told from the backlog and what was finished",
+                    !arrivals.counted ? told_from()
+                    : past_.journal   ? "as the queue counted them"
+                                      : "as they were counted",
                     humane_duration(std::chrono::milliseconds{quantile(widths, 0.5)})));
     if (arrivals.resets > 0) {
       say(fmt::format("the queue's count began anew {} time{}: what came in between is partly unknown", arrivals.resets,
@@ -94,6 +105,23 @@ class Maker {
     }
   }
 
+  // Never without saying so: what came while nothing waited is not in a backlog.
+  std::string told_from() const {
+    const bool done = std::ranges::any_of(past_.looks, [](const PastLook& look) { return look.acked.has_value(); });
+    return done || past_.journal ? "told from the backlog and what was finished"
+                                 : "ESTIMATED from the backlog alone: its change and what busy workers finish "
+                                   "meanwhile; what came and was done at once while it was 0 is not in it";
+  }
+
+  // The pool of a record that has none.
+  void own() {
+    if (past_.pool_known) {
+      return;
+    }
+    out_.scenario.workers.max = wishes_.workers_max;
+    say(fmt::format("no pool is given (-f POOL): at most {} workers", wishes_.workers_max));
+  }
+
   Times service_times(const std::optional<PastService>& service) {
     if (wishes_.service) {
       say(fmt::format("a message takes {} as you say, exponential", humane_duration(*wishes_.service)));
@@ -101,6 +129,12 @@ class Maker {
     }
     const std::string mean = fmt::format("a message takes {} on average, of {} that were finished",
                                          humane_duration(service->mean), service->messages);
+    if (!past_.services_ms.empty()) {
+      say(fmt::format("a message takes as long as those in the record, {} on average, drawn by chance",
+                      humane_duration(service->mean)));
+      out_.files.quantiles[services_file] = std::vector<double>(past_.services_ms.begin(), past_.services_ms.end());
+      return {.quantiles = services_file, .unit = 1ms};
+    }
     if (!service->spread) {
       say(mean + "; exponential, as too little of the record has only busy workers to tell more");
       return {.exponential = service->mean};
@@ -172,7 +206,7 @@ class Maker {
         boots.push_back(one.place_ms.value_or(std::max<std::int64_t>(0, one.took_ms - to_ms(start))));
       }
     }
-    const std::int64_t max = past_.spec.workers.max;
+    const std::int64_t max = out_.scenario.workers.max;
     if (boots.empty() || wishes_.start) {
       const std::int64_t side = wishes_.slots.value_or(1);
       nodes = {.min = 0, .max = (max + side - 1) / side, .slots = side, .boot = {}, .removed = 0s, .spot = {}};
@@ -200,8 +234,8 @@ class Maker {
     age = past_.oldest_ms > 0;
     Metrics& metrics = out_.scenario.environment.metrics;
     metrics.together = std::holds_alternative<pool::PubsubQueue>(past_.spec.queue);
-    metrics.in_flight = apart;
-    metrics.age = age;
+    metrics.in_flight = apart || !past_.journal;
+    metrics.age = age || !past_.journal;
     const std::int64_t least = quantile(ages, 0.1), most = quantile(ages, 0.9);
     if (most >= old_ms) {
       metrics.delay = std::chrono::milliseconds{least};
@@ -216,8 +250,10 @@ class Maker {
     if (wishes_.late) {
       return *wishes_.late;
     }
-    const auto* lag = std::get_if<pool::LagPolicy>(&past_.spec.policy);
-    const auto* threshold = std::get_if<pool::ThresholdPolicy>(&past_.spec.policy);
+    const pool::Policy none = pool::BacklogPerWorkerPolicy{};
+    const pool::Policy& policy = past_.pool_known ? past_.spec.policy : none;
+    const auto* lag = std::get_if<pool::LagPolicy>(&policy);
+    const auto* threshold = std::get_if<pool::ThresholdPolicy>(&policy);
     if (lag != nullptr || (threshold != nullptr && threshold->age)) {
       const Duration own = lag != nullptr ? lag->max : *threshold->age;
       say(fmt::format("late is more than {}, as the pool's own policy has it", humane_duration(own)));
@@ -257,8 +293,10 @@ class Maker {
     const std::int64_t each = std::clamp<std::int64_t>(
         to_ms(scenario.late) * past_.spec.workers.concurrency / 2 / std::max<std::int64_t>(to_ms(service), 1), 1,
         100'000);
-    add(own);
-    const bool shrinks = past_.spec.workers.deployment.has_value();
+    if (past_.pool_known) {
+      add(own);
+    }
+    const bool shrinks = past_.spec.workers.deployment || !past_.pool_known;
     add(pool::LagPolicy{.max = scenario.late, .every = every});
     add(pool::LagPolicy{.max = 2 * scenario.late, .every = every});
     const auto* threshold = std::get_if<pool::ThresholdPolicy>(&own);
@@ -271,7 +309,8 @@ class Maker {
       pool::KedaScaledObjectPolicy keda;
       keda.target.value = fmt::format("{}", each);
       add(keda);
-    } else {
+    }
+    if (!past_.spec.workers.deployment) {
       pool::KedaScaledJobPolicy keda;
       keda.target.millionths = each * 1'000'000;
       add(keda);

@@ -17,6 +17,7 @@ struct ReplayWishes {
   std::optional<Duration> start;      // from asked for to taking messages
   std::optional<Duration> late;       // a message that waits longer is late
   std::optional<std::int64_t> slots;  // workers on a node
+  std::int64_t workers_max = 1000;    // of a record without a pool; chosen: as good as no limit
 };
 
 struct Replayable {

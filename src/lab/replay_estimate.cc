@@ -15,7 +15,8 @@ constexpr double window_services = 30;
 constexpr std::int64_t windows_least = 10;
 constexpr std::int64_t busy_finished_least = 200;  // chosen: a mean to a tenth, whatever the distribution
 constexpr double spread_most = 10;
-constexpr std::int64_t messages_most = 1'000'000'000;  // chosen: more cannot be simulated in an hour
+constexpr Duration longest{std::chrono::hours{24 * 400}};  // as a scenario's
+constexpr std::int64_t messages_most = 1'000'000'000;      // chosen: more cannot be simulated in an hour
 
 // What workers had in hand at a look: with more than one message at a time, what is delivered, at most what they work
 // on.
@@ -109,6 +110,14 @@ bool usable(const PastLook& look, bool by_counter) {
 }  // namespace
 
 std::optional<PastService> past_service(const Past& past) {
+  if (!past.services_ms.empty()) {
+    std::int64_t sum = 0;
+    for (const std::int64_t one : past.services_ms) {
+      sum += one;
+    }
+    const auto n = static_cast<std::int64_t>(past.services_ms.size());
+    return PastService{.mean = std::chrono::milliseconds{std::max<std::int64_t>(1, sum / n)}, .messages = n};
+  }
   // Stretches in which all were busy tell it exactly; the others with an error at each change.
   Handled all, busy;
   for (std::size_t i = 1; i < past.looks.size(); ++i) {
@@ -125,7 +134,8 @@ std::optional<PastService> past_service(const Past& past) {
       busy.add(one);
     }
   }
-  const Handled& used = busy.finished >= busy_finished_least ? busy : all;
+  // Elsewhere than in a journal nobody tells who is busy while nothing waits.
+  const Handled& used = !past.journal || busy.finished >= busy_finished_least ? busy : all;
   if (used.finished < finished_least || used.hand_s <= 0) {
     return std::nullopt;
   }
@@ -139,7 +149,13 @@ Result<PastArrivals> past_arrivals(const Past& past, const std::optional<Duratio
   const auto published = std::ranges::count_if(past.looks, [](const PastLook& l) { return l.published.has_value(); });
   const auto acked = std::ranges::count_if(past.looks, [](const PastLook& l) { return l.acked.has_value(); });
   PastArrivals out{.counted = published >= 2};
-  if (!out.counted && acked < 2 && !service) {
+  const bool estimable = service.has_value() && past.workers_known;
+  if (!past.journal && !out.counted && acked < 2 && !estimable) {
+    return Error{Code::invalid,
+                 "only the backlog is known: what came is its change and what was finished meanwhile; accepted: "
+                 "--service TIME and --workers N beside it, or counts of what came or of what was done"};
+  }
+  if (!out.counted && acked < 2 && !estimable) {
     return Error{Code::invalid,
                  "the journal has no counts of published or finished messages (RabbitMQ tells them to a pool with "
                  "`management`); accepted: --service TIME beside it, how long a worker has a message"};
@@ -163,19 +179,25 @@ Result<PastArrivals> past_arrivals(const Past& past, const std::optional<Duratio
     out.bins.back().arrivals = std::max<std::int64_t>(arrived, 0);
     owed = std::min<std::int64_t>(arrived, 0);
     out.resets += one.reset ? 1 : 0;
-    out.bins.push_back({std::chrono::milliseconds{std::max<std::int64_t>(look.queue_ms - begin_ms, 2)}, 0});
+    const Duration at = std::chrono::milliseconds{look.queue_ms - begin_ms};
+    out.bins.push_back({std::max<Duration>(at, out.bins.back().at + std::chrono::milliseconds{1}), 0});
     last = &look;
   }
   for (const Bin& bin : out.bins) {
     out.messages = std::min(out.messages + std::min(bin.arrivals, messages_most), messages_most + 1);
   }
   if (out.messages > messages_most) {
-    return Error{Code::invalid, "more than a billion messages; accepted: a shorter part of the journal"};
+    return Error{Code::invalid, "more than a billion messages; accepted: a shorter part of the record"};
   }
   if (out.bins.size() < 3 || out.messages == 0) {
     return Error{Code::invalid, "no message came while this was recorded; accepted: a record with some load"};
   }
   out.lasts = std::max<Duration>(std::chrono::seconds{1}, std::chrono::milliseconds{past.end_ms - begin_ms});
+  if (out.lasts > longest) {
+    return Error{Code::invalid,
+                 "a record of more than 400 days; accepted: a part of it, times in seconds or as "
+                 "2026-01-31T14:02:30Z"};
+  }
   return out;
 }
 

@@ -77,7 +77,7 @@ std::int64_t free_places(const LagOptions& options, const LagMemory& memory, con
   const std::int32_t window = lag_node_idle(options, memory);
   const std::int64_t most = std::max<std::int64_t>(memory.placed.most(window, window), seen.live() - seen.unplaced());
   const std::int64_t nodes = (most + options.slots - 1) / options.slots;
-  return std::max<std::int64_t>(nodes * options.slots - seen.live(), 0);
+  return std::max<std::int64_t>(std::max(nodes * options.slots, options.places) - seen.live(), 0);
 }
 
 // The least time in which those who are there or will be can have started all that waits.

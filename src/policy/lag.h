@@ -37,6 +37,7 @@ struct LagOptions {
   std::int64_t every_ms = 0;  // between two looks; 0: adaptive
   // Of the fleet, as far as it is known.
   std::int64_t slots = 4;               // workers of this pool that fit on a node
+  std::int64_t places = 0;              // for workers of this pool on nodes that are always there
   std::int64_t node_idle_ms = 120'000;  // an empty node is gone after so long
   // What is believed until it has been seen.
   std::int64_t cold_ms = 60'000;        // a start that waits for a node

@@ -28,6 +28,7 @@ constexpr double predicted_most = 1e6;    // messages; keeps squares and their s
 constexpr std::int64_t ahead_most = 290;  // steps: the ring minus the longest window
 constexpr std::int64_t moment_ms = 5;     // two roundings of one time differ by less
 constexpr double delay_percentile = 0.8;
+constexpr std::size_t warm_enough = 5;  // chosen: more than a node that happens to be half full usually has room for
 constexpr std::int64_t count_most = 1'000'000'000'000'000;  // messages; more than any broker ever had
 constexpr std::int64_t came_most = 1'000'000'000'000;       // in one look
 constexpr std::int64_t ago_most = 1'000'000'000'000;        // ms
@@ -278,7 +279,9 @@ LagEstimates lag_estimates(const LagOptions& options, const LagMemory& memory) {
   out.service.late = 1 - static_cast<double>(options.percentile_millionths) / 1e8;
   out.dispersion = static_cast<double>(memory.dispersion_milli) / 1000;
   out.warm = percentile_of(memory.warm_ms, options.warm_ms);
-  out.cold = std::max(percentile_of(memory.cold_ms, options.cold_ms), out.warm);
+  // Where one worker after the other has found a place at once, the next one will.
+  const bool never_cold = memory.cold_ms.empty() && memory.warm_ms.size() >= warm_enough;
+  out.cold = never_cold ? out.warm : std::max(percentile_of(memory.cold_ms, options.cold_ms), out.warm);
   if (options.parts.credibility && memory.predicted_squared > 0) {
     const double slope = static_cast<double>(memory.predicted_realized) / static_cast<double>(memory.predicted_squared);
     const double count = static_cast<double>(memory.predicted_milli) / 1000;

@@ -302,6 +302,32 @@ TEST(Lag, LongOnesAreSeenToBeLongBeforeOneIsDone) {
   EXPECT_GT(lag_estimates(setting.options, line.memory).service.time, 200);
 }
 
+TEST(Lag, WhereEveryWorkerFoundAPlaceNoneIsExpectedToWaitForANode) {
+  const LagOptions options;
+  LagMemory memory;
+  memory.step_ms = 5'000;
+  memory.warm_ms = {4'000, 4'000, 4'000, 4'000};
+  EXPECT_EQ(lag_estimates(options, memory).cold, 60) << "that may be one node that had room";
+  memory.warm_ms.push_back(4'000);
+  EXPECT_EQ(lag_estimates(options, memory).cold, 4);
+  memory.cold_ms = {70'000};
+  EXPECT_EQ(lag_estimates(options, memory).cold, 70) << "but one did";
+}
+
+TEST(Lag, UsesPlacesThatAreAlwaysThere) {
+  LagOptions options;
+  options.max_ms = 10'000;
+  model::Observation seen;
+  seen.queue.ready = model::SeenCount{60, 0};
+  seen.queue.in_flight = model::SeenCount{0, 0};
+  seen.queue.published_n = model::SeenCount{60, 0};
+  seen.queue.acked_n = model::SeenCount{0, 0};
+  seen.fleet.age_ms = 0;
+  const std::int64_t without = lag(options, {}, seen).proposal.wanted;
+  options.places = 50;
+  EXPECT_GT(lag(options, {}, seen).proposal.wanted, 2 * without);
+}
+
 TEST(Lag, LearnsHowLongAStartTakes) {
   testing::LagSetting setting = usual();
   setting.start_s = 33;
