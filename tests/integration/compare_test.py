@@ -59,11 +59,12 @@ def _(box):
 @test("beside a running scaler, whose pool goes on")
 def _(box):
     pool = box.pool(policy={"backlogPerWorker": {"messages": 1, "every": "1s"}}, workers={"max": 5})
-    box.sluice("publish", "-f", pool, "--count", 2, exit=0)  # it makes the queue, which a dry run does not
-    real = box.start_sluice("scale", "-f", pool)
+    box.sluice("publish", "-f", pool, "--count", 2, exit=0)
     dry = box.start_sluice("scale", "-f", pool, "--dry-run", "--compare", "backlogPerWorker,threshold=500")
+    wait_until(lambda: "threshold 500" in dry.out(), what="the table", timeout=30)
+    real = box.start_sluice("scale", "-f", pool)
     wait_until(lambda: "orders-w1" in real.out(), what="the real one to act", timeout=30)
-    wait_until(lambda: "worker" in dry.out() and "threshold 500" in dry.out(), what="the table", timeout=30)
+    wait_until(lambda: "2 workers" in dry.out(), what="the dry one to see it", timeout=30)
     equal(dry.stop().exit, 0, "exit")
     equal(real.stop().exit, 0, "exit")
 
