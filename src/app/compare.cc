@@ -9,11 +9,14 @@
 #include "app/text.h"
 #include "base/nearest.h"
 #include "control/decide.h"
+#include "control/explain.h"
 #include "model/json.h"
 #include "pool/pool.h"
 
 namespace sluice::app {
 namespace {
+
+constexpr int reason_least = 30;  // columns; where there are fewer, reasons are not wrapped
 
 struct Known {
   std::string_view word;
@@ -60,6 +63,51 @@ Result<pool::Policy> policy_of(const Known& kind, const std::string& value) {
   return std::move(*parsed.policy);
 }
 
+// The HPA, and KEDA with it, goes by the size that it set last, and here nobody obeys: it finds who is there, and what
+// it wished for does not count against its limits. Between its own looks it says what it said.
+void put_right(const pool::PoolSpec& spec, control::ControlState& state, const model::Observation& seen) {
+  const std::int64_t size = seen.useful() + seen.count(model::WorkerState::failing);
+  const auto forget = [](policy::HpaState& hpa) {
+    hpa.up_events.clear();
+    hpa.down_events.clear();
+  };
+  if (const auto* hpa = std::get_if<pool::HpaPolicy>(&spec.policy); hpa != nullptr && state.hpa) {
+    const Duration period = hpa->every.period.value_or(std::chrono::seconds{1});
+    if (seen.at_ms - state.hpa->synced_ms >= to_ms(period)) {
+      state.hpa->wanted = static_cast<std::int32_t>(size);
+      forget(state.hpa->controller);
+    }
+  }
+  const auto* keda = std::get_if<pool::KedaScaledObjectPolicy>(&spec.policy);
+  auto* held = state.rival ? std::get_if<rivals::KedaScaledObjectState>(&*state.rival) : nullptr;
+  if (keda != nullptr && held != nullptr && held->polled_ms &&
+      seen.at_ms - *held->polled_ms >= to_ms(keda->polling_interval)) {
+    held->replicas = size;
+    forget(held->hpa);
+  }
+}
+
+// Words into lines of at most `columns`; those behind the first begin with `indent` blanks.
+std::string wrapped(const std::string& text, int columns, int indent) {
+  if (columns < reason_least) {
+    return text;
+  }
+  std::string out;
+  int at = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(' ', begin), text.size());
+    const std::string word = text.substr(begin, end - begin);
+    begin = end + 1;
+    if (at > 0 && at + 1 + width(word) > columns) {
+      out += "\n" + std::string(static_cast<std::size_t>(indent), ' ');
+      at = 0;
+    }
+    out += (at > 0 ? " " : "") + word;
+    at += (at > 0 ? 1 : 0) + width(word);
+  }
+  return out;
+}
+
 std::string count_text(const std::optional<model::SeenCount>& count) {
   return count ? fmt::format("{}", count->n) : "?";
 }
@@ -89,6 +137,7 @@ Result<std::vector<Wanted>> parse_compare(std::string_view text) {
 
 Result<Comparison> Comparison::of(const pool::PoolSpec& spec, const std::vector<Wanted>& wanted) {
   Comparison out;
+  out.own_kind_ = spec.policy.index();
   for (const Wanted& want : wanted) {
     const Known* known = known_of(want.word);
     if (known == nullptr) {
@@ -115,9 +164,17 @@ Result<Comparison> Comparison::of(const pool::PoolSpec& spec, const std::vector<
   return out;
 }
 
+void Comparison::begin(const control::ControlState& own) {
+  for (One& one : all_) {
+    one.state = one.spec.policy.index() == own_kind_ ? own : control::ControlState{};
+    one.state.fresh = false;  // nobody acts, so nobody has to look once more first
+  }
+}
+
 bool Comparison::look(const model::Observation& seen) {
   std::vector<std::pair<std::string, std::int64_t>> now;
   for (One& one : all_) {
+    put_right(one.spec, one.state, seen);
     control::Step step = control::decide(one.spec, one.state, seen);
     one.state = std::move(step.next);
     one.decision = std::move(step.decision);
@@ -128,8 +185,8 @@ bool Comparison::look(const model::Observation& seen) {
   return changed;
 }
 
-std::string Comparison::text(WallTime at, const model::Observation& seen, bool colour) const {
-  int wide = 0;
+std::string Comparison::text(WallTime at, const model::Observation& seen, int columns, bool colour) const {
+  int wide = width("POLICY");
   for (const One& one : all_) {
     wide = std::max(wide, width(one.name));
   }
@@ -137,10 +194,17 @@ std::string Comparison::text(WallTime at, const model::Observation& seen, bool c
   std::string out =
       fmt::format("{}  {} wait, {} in work, {} worker{}\n", format_wall(at).substr(11, 8), count_text(seen.queue.ready),
                   count_text(seen.queue.in_flight), there, there == 1 ? "" : "s");
+  const auto row = [wide](const std::string& name, const std::string& wants, const std::string& change) {
+    return fmt::format("  {}  {:>5}  {:>6}  ", padded(name, wide), wants, change);
+  };
+  const std::string head = row("POLICY", "WANTS", "CHANGE");
+  const int indent = width(head);
+  out += coloured(head + "WHY", Colour::dim, colour) + "\n";
   for (const One& one : all_) {
-    const std::string change = one.decision.change == 0 ? "" : fmt::format("{:+d}", one.decision.change);
-    out += fmt::format("  {}  {:>4} {:<5} {}\n", coloured(padded(one.name, wide), Colour::bold, colour),
-                       one.decision.workers, change, one.decision.reason);
+    const model::Decision& decision = one.decision;
+    const std::string change = decision.change == 0 ? "" : fmt::format("{:+d}", decision.change);
+    out += row(coloured(padded(one.name, wide), Colour::bold, colour), fmt::format("{}", decision.workers), change) +
+           wrapped(control::printable(decision.reason), columns - indent, indent) + "\n";
   }
   return out;
 }

@@ -123,6 +123,9 @@ void Scaling::listen(Scaler& scaler) {
   narrators_.push_back(std::make_unique<Narrator>());
   const std::string name = scalers_.size() > 1 ? pool.name + "  " : "";
   Comparison* const comparison = options_.compare.empty() ? nullptr : &options_.compare[narrators_.size() - 1];
+  if (comparison != nullptr) {
+    comparison->begin(scaler.controller().state());
+  }
   scaler.controller().after_tick = [this, &watch, &pool, comparison, narrator = narrators_.back().get(),
                                     name](const control::Snapshot& snapshot) {
     serve::ticked(board_, watch, snapshot);
@@ -148,7 +151,8 @@ void Scaling::compare(Comparison& comparison, const pool::Pool& pool, const cont
     return;
   }
   const std::string name = options_.compare.size() > 1 ? pool.name + "\n" : "";
-  std::string text = name + comparison.text(snapshot.at, snapshot.seen, context_.colour);
+  std::string text = name + comparison.text(snapshot.at, snapshot.seen,
+                                            context_.out.terminal() ? context_.out.columns() : 0, context_.colour);
   text.pop_back();
   context_.out.line(text);
 }

@@ -7,6 +7,8 @@
 
 #include <utility>
 
+#include "app/resume.h"
+
 namespace sluice::app {
 namespace {
 
@@ -158,7 +160,9 @@ void Scaler::start_control() {
                                                 context_.random.hex(8));
   controller_ = std::make_unique<control::Controller>(
       context_.loop, context_.clock, fleet_->changed(), *source_, *fleet_, *journal_, context_.log, pool_.pool,
-      control::ControllerOptions{.dry_run = options_.dry_run, .budget = context_.polls.of(queue_->broker())});
+      control::ControllerOptions{.dry_run = options_.dry_run,
+                                 .initial = resumed(context_, pool_),
+                                 .budget = context_.polls.of(queue_->broker())});
 }
 
 aio::Task<void> Scaler::run() {

@@ -4,6 +4,7 @@
 import json
 
 from lib import contains, equal, json_lines, main, test, wait_until
+from view import journal, status
 
 # After lib, which says where they are.
 import rabbitmq
@@ -47,9 +48,10 @@ def _(box):
     equal(run.stop().exit, 0, "exit")
     table = run.out().splitlines()
     contains(table[0], "60 wait, 0 in work, 0 workers")
-    contains(table[1], "grow: 60 messages wait and 0 are in work; backlog: ")
-    contains(table[2], "grow: 60 messages wait, more than 20")
-    contains(table[3], " 2 +2 ")
+    equal(table[1].split(), ["POLICY", "WANTS", "CHANGE", "WHY"], "head")
+    contains(table[2], "grow: 60 messages wait and 0 are in work; backlog: ")
+    contains(table[3], "grow: 60 messages wait, more than 20")
+    contains(table[4], " 2      +2  grow: ")
     equal(living_workers(box), {}, "workers")
     equal(list(box.dir.glob(".sluice/**/journal*")), [], "journals")
 
@@ -65,6 +67,21 @@ def _(box):
     wait_until(lambda: "2 workers" in dry.out(), what="the dry one to see it", timeout=30)
     equal(dry.stop().exit, 0, "exit")
     equal(real.stop().exit, 0, "exit")
+
+
+@test("the policy lag begins with what the pool's scaler has learned, and leaves the journal alone")
+def _(box):
+    pool = box.pool(policy={"lag": {"max": "6s", "every": "500ms"}}, workers={"max": 2, "idleExit": "1s"})
+    box.sluice("publish", "-f", pool, "--count", 20, exit=0)
+    real = box.start_sluice("scale", "-f", pool)
+    wait_until(lambda: status(box, pool)["acked_n"] == 20, what="all to be done", timeout=60)
+    equal(real.stop().exit, 0, "exit")
+    written = journal(box).read_text()
+    run = box.start_sluice("scale", "-f", pool, "--dry-run", "--compare", "threshold,lag", "-o", "json")
+    wait_until(lambda: run.out().count("\n") >= 1, what="a look", timeout=30)
+    contains(run.err(), "orders: policy lag goes on with what is in its journal")
+    equal(run.stop().exit, 0, "exit")
+    equal(journal(box).read_text(), written, "the journal")
 
 
 @test("on a real RabbitMQ, by its management API; the messages stay where they are")
