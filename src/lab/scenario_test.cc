@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "lab/parts.h"
 #include "lab/testing_scenario.h"
 
 namespace sluice::lab {
@@ -56,6 +57,25 @@ TEST(Scenario, WhatOnlyTheWholeCanTellIsToldToo) {
                           "environment: {metrics: {together: true}}\npolicies: [{policy: {lag: {max: 30s}}}]\n"),
               AllOf(HasSubstr("$.policies[0].policy: policy lag needs to know what waits"),
                     EndsWith("; accepted: backlogPerWorker, hpa\n")));
+}
+
+TEST(Scenario, PartsOfLagCanBeLeftOut) {
+  const std::string load = head + "pools: [{arrivals: [{constant: {rate: 1}}], service: {mean: 1s}}]\n";
+  const Read read = read_scenario(load +
+                                      "policies:\n  - policy: {lag: {max: 30s}}\n"
+                                      "  - {policy: {lag: {max: 30s}}, without: [floor, keep]}\n",
+                                  no_files);
+  ASSERT_TRUE(read.scenario);
+  EXPECT_EQ(name_of(read.scenario->policies[1]), "lag 30s without floor, keep");
+  const Result<policy::LagParts> parts = parts_of(read.scenario->policies[1]);
+  ASSERT_TRUE(parts);
+  EXPECT_FALSE(parts->floor);
+  EXPECT_FALSE(parts->keep);
+  EXPECT_TRUE(parts->slope);
+  EXPECT_EQ(problems_of(load + "policies: [{policy: {lag: {max: 30s}}, without: [walls]}]\n"),
+            "s.yaml:6:49: $.policies[0].without: \"walls\"; accepted: " + part_names() + "\n");
+  EXPECT_THAT(problems_of(load + "policies: [{policy: {threshold: {messages: 1}}, without: [floor]}]\n"),
+              HasSubstr("a policy without such parts"));
 }
 
 TEST(Scenario, TheHpaMakesADeploymentOfAPool) {
