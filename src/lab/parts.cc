@@ -11,13 +11,12 @@
 namespace sluice::lab {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, bool policy::LagParts::*>, 6> parts = {
+constexpr std::array<std::pair<std::string_view, bool policy::LagParts::*>, 5> parts = {
     {{"choice", &policy::LagParts::choice},
      {"credibility", &policy::LagParts::credibility},
      {"feasible", &policy::LagParts::feasible},
      {"floor", &policy::LagParts::floor},
-     {"keep", &policy::LagParts::keep},
-     {"slope", &policy::LagParts::slope}}};
+     {"keep", &policy::LagParts::keep}}};
 
 }  // namespace
 

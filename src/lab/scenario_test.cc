@@ -71,7 +71,7 @@ TEST(Scenario, PartsOfLagCanBeLeftOut) {
   ASSERT_TRUE(parts);
   EXPECT_FALSE(parts->floor);
   EXPECT_FALSE(parts->keep);
-  EXPECT_TRUE(parts->slope);
+  EXPECT_TRUE(parts->choice);
   EXPECT_EQ(problems_of(load + "policies: [{policy: {lag: {max: 30s}}, without: [walls]}]\n"),
             "s.yaml:6:49: $.policies[0].without: \"walls\"; accepted: " + part_names() + "\n");
   EXPECT_THAT(problems_of(load + "policies: [{policy: {threshold: {messages: 1}}, without: [floor]}]\n"),

@@ -19,7 +19,6 @@ namespace sluice::policy {
 // The parts, each of which can be taken out to see what it is worth. A pool has them all.
 struct LagParts {
   bool floor = true;         // Erlang C beside the curve
-  bool slope = true;         // of the arrival rate
   bool credibility = true;   // else every burst is believed
   bool keep = true;          // else what is not needed is let go at once
   bool choice = true;        // else the default setting for ever

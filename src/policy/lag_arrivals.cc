@@ -9,11 +9,10 @@ namespace {
 
 constexpr std::array<std::int64_t, 8> windows = {1, 2, 4, 8, 16, 32, 64, 120};
 constexpr std::int64_t window_most = windows.back();
-constexpr double sigmas = 3;              // of every test: one false alarm in 370
-constexpr double believed_times = 8;      // measured in simulation: 4 is worse on steps, 16 is the same
-constexpr std::int64_t batch_steps = 2;   // what came within two steps is a batch, and no rate
-constexpr std::int64_t slope_steps = 64;  // younger regimes show slopes that are noise
-constexpr double outlier_times = 6;       // a change of the rate is not learned as noise
+constexpr double sigmas = 3;             // of every test: one false alarm in 370
+constexpr double believed_times = 8;     // measured in simulation: 4 is worse on steps, 16 is the same
+constexpr std::int64_t batch_steps = 2;  // what came within two steps is a batch, and no rate
+constexpr double outlier_times = 6;      // a change of the rate is not learned as noise
 
 }  // namespace
 
@@ -55,14 +54,6 @@ LagRate lag_rate(const LagArrivals& arrivals, std::int64_t ago, double step_s, d
                          : static_cast<double>(arrivals.at(ago + window) - arrivals.at(ago + window_most)) /
                                (static_cast<double>(rest) * step_s);
   out.believed = believed_times * static_cast<double>(std::max<std::int64_t>(window - batch_steps, 0)) * step_s;
-  if (window >= slope_steps) {
-    const double half = out.age / 2;
-    const std::int64_t middle = arrivals.at(ago + window / 2);
-    const double newer = static_cast<double>(upto - middle) / half;
-    const double older = static_cast<double>(middle - arrivals.at(ago + window)) / half;
-    const bool beyond_doubt = std::abs(newer - older) > sigmas * std::sqrt(2 * dispersion * out.now / half);
-    out.slope = beyond_doubt ? (newer - older) / half : 0;
-  }
   return out;
 }
 
@@ -78,25 +69,18 @@ std::int64_t lag_dispersion(std::int64_t before_milli, std::int64_t last, std::i
 }
 
 double LagForecast::within(double x) const {
-  const double sloping = std::min(x, slope_s);
-  const double out = base * x + excess * std::min(x, excess_s) + slope * (slope_age * x + sloping * (x - sloping / 2));
-  return std::max(out, 0.0);
+  return base * x + excess * std::min(x, excess_s);
 }
 
 double LagForecast::rate_at(double x) const {
-  return std::max(base + (x < excess_s ? excess : 0) + slope * (slope_age + std::min(x, slope_s)), 0.0);
+  return base + (x < excess_s ? excess : 0);
 }
 
-LagForecast lag_forecast(const LagRate& rate, double trust, double start_s, bool with_slope) {
+LagForecast lag_forecast(const LagRate& rate, double trust) {
   LagForecast out;
   out.base = rate.base() + rate.error;
   out.excess = trust * rate.excess();
   out.excess_s = rate.believed;
-  if (with_slope) {
-    out.slope = rate.slope;
-    out.slope_age = rate.age / 2;
-    out.slope_s = std::min(start_s, rate.age);
-  }
   return out;
 }
 

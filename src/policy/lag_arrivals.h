@@ -2,9 +2,9 @@
 #pragma once
 // The cumulative arrival curve of the last 420 steps, and what it says of the near future.
 //
-// The forecast is a rate that the present regime has had for its whole age, an excess over the time before, which is
-// believed for eight times as long as it has lasted, and a slope where there is one beyond doubt. Not a model of days
-// and weeks: a queue may be an hour old.
+// The forecast is a rate that the present regime has had for its whole age, and an excess over the time before, which
+// is believed for eight times as long as it has lasted. Not a model of days and weeks: a queue may be an hour old. Nor
+// has it a slope: measured, a slope beyond three standard errors of a regime of 64 steps cost more than it saved.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -36,7 +36,6 @@ struct LagRate {
   double error = 0;     // standard error of `now`
   double before = 0;    // over the rest of the last 120 steps
   double believed = 0;  // how much longer an excess over `before` is believed
-  double slope = 0;     // a second, a second; 0 where it is within three standard errors
   [[nodiscard]] double excess() const { return now > before ? now - before : 0; }
   [[nodiscard]] double base() const { return now > before ? before : now; }
 };
@@ -52,12 +51,9 @@ struct LagForecast {
   double base = 0;
   double excess = 0;    // times the trust in bursts
   double excess_s = 0;  // for so long
-  double slope = 0;
-  double slope_age = 0;  // the slope is counted from the middle of the regime
-  double slope_s = 0;    // and goes on for so long
   [[nodiscard]] double within(double x) const;
   [[nodiscard]] double rate_at(double x) const;
 };
-[[nodiscard]] LagForecast lag_forecast(const LagRate& rate, double trust, double start_s, bool with_slope);
+[[nodiscard]] LagForecast lag_forecast(const LagRate& rate, double trust);
 
 }  // namespace sluice::policy

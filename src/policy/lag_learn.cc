@@ -385,9 +385,8 @@ LagCurves lag_curves(const LagOptions& options, const LagMemory& memory, const L
   }
   for (std::size_t trust = 0; trust < 2; ++trust) {
     const double believed = trust == 1 ? known.trust : 0;
-    const LagForecast far = lag_forecast(known.rate, believed, known.cold, options.parts.slope);
-    const LagForecast near = lag_forecast(known.rate, believed, known.warm, options.parts.slope);
-    const auto curve = [&](double start, double catch_up, const LagForecast& forecast) {
+    const LagForecast forecast = lag_forecast(known.rate, believed);
+    const auto curve = [&](double start, double catch_up) {
       return lag_curve(memory.arrivals, forecast,
                        {.start = start,
                         .catch_up = catch_up,
@@ -404,13 +403,13 @@ LagCurves lag_curves(const LagOptions& options, const LagMemory& memory, const L
     for (std::size_t i = 0; i < LagCurves::catch_ups.size(); ++i) {
       const double scaled = std::max(2 * known.step, usual * LagCurves::catch_ups[i]);
       const double within = std::max(usual, std::min(2 * known.step, left));
-      out.cold[i][trust] = curve(known.cold, known.feasible ? within : scaled, far);
+      out.cold[i][trust] = curve(known.cold, known.feasible ? within : scaled);
     }
     const std::int32_t cold_floor = floor(out.cold[0][trust].rate);
     for (auto& one : out.cold) {
       one[trust].floor = cold_floor;
     }
-    out.warm[trust] = curve(known.warm, std::max(known.warm, 2 * known.step), near);
+    out.warm[trust] = curve(known.warm, std::max(known.warm, 2 * known.step));
     out.warm[trust].floor = out.warm[trust].rate == out.cold[0][trust].rate ? cold_floor : floor(out.warm[trust].rate);
   }
   return out;

@@ -31,7 +31,6 @@ TEST(LagRate, OfASteadyStreamIsItsRateOverTheLongestWindow) {
   EXPECT_DOUBLE_EQ(rate.now, 2);
   EXPECT_DOUBLE_EQ(rate.age, 600);
   EXPECT_DOUBLE_EQ(rate.excess(), 0);
-  EXPECT_DOUBLE_EQ(rate.slope, 0);
   EXPECT_NEAR(rate.error, std::sqrt(2.0 / 600), 1e-12);
 }
 
@@ -51,24 +50,15 @@ TEST(LagRate, WhatCameWithinTwoStepsIsABatchAndNoRate) {
   LagArrivals arrivals = steady(0);
   arrivals.step(400);
   EXPECT_DOUBLE_EQ(lag_rate(arrivals, 0, 5, 1).believed, 0);
-  EXPECT_DOUBLE_EQ(lag_forecast(lag_rate(arrivals, 0, 5, 1), 1, 60, true).excess_s, 0);
+  EXPECT_DOUBLE_EQ(lag_forecast(lag_rate(arrivals, 0, 5, 1), 1).excess_s, 0);
 }
 
-TEST(LagRate, ASlopeIsSeenInALongRegimeBeyondDoubtOnly) {
-  LagArrivals rising;
-  for (int i = 0; i < 420; ++i) {
-    rising.step(100 + i / 8);
-  }
-  EXPECT_GT(lag_rate(rising, 0, 5, 1).slope, 0);
-  EXPECT_DOUBLE_EQ(lag_rate(rising, 0, 5, 100).slope, 0) << "a hundred times as noisy";
-}
-
-TEST(LagForecast, AddsBaseExcessWhileBelievedAndSlope) {
-  const LagForecast forecast{.base = 2, .excess = 3, .excess_s = 10, .slope = 0.1, .slope_age = 20, .slope_s = 30};
-  EXPECT_DOUBLE_EQ(forecast.within(10), 20 + 30 + 0.1 * (200 + 50));
-  EXPECT_DOUBLE_EQ(forecast.within(40), 80 + 30 + 0.1 * (800 + 30 * 25));
-  EXPECT_DOUBLE_EQ(forecast.rate_at(40), 2 + 0.1 * 50);
-  EXPECT_DOUBLE_EQ((LagForecast{.base = 1, .slope = -1, .slope_s = 9}.within(9)), 0) << "never below nothing";
+TEST(LagForecast, IsTheBaseAndTheExcessWhileItIsBelieved) {
+  const LagForecast forecast{.base = 2, .excess = 3, .excess_s = 10};
+  EXPECT_DOUBLE_EQ(forecast.within(10), 20 + 30);
+  EXPECT_DOUBLE_EQ(forecast.within(40), 80 + 30);
+  EXPECT_DOUBLE_EQ(forecast.rate_at(9), 5);
+  EXPECT_DOUBLE_EQ(forecast.rate_at(40), 2);
 }
 
 TEST(LagDispersion, IsOneForPoissonAndGrowsSlowlyWithOutliers) {
