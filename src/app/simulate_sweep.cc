@@ -109,7 +109,7 @@ void Sweep::work(std::size_t index) {
   const Piece& piece = pieces_[index];
   const Loaded& loaded = loaded_[piece.loaded];
   const lab::Bench bench{
-      .scenario = loaded.scenario, .files = loaded.files, .policy = piece.policy, .seed = piece.seed};
+      .scenario = loaded.scenario, .files = loaded.files, .policy = piece.policy, .seed = piece.seed, .bound = true};
   if (!journals_) {
     runs_[index] = lab::run(bench);
     return;

@@ -29,6 +29,11 @@ std::string count_text(double n) {
   return n == static_cast<double>(static_cast<std::int64_t>(n)) ? fmt::format("{:.0f}", n) : fmt::format("{:.1f}", n);
 }
 
+std::string regret_text(const lab::Means& one) {
+  const std::optional<double> regret = lab::regret_of(one);
+  return regret ? fmt::format("{:.0f} %", 100 * *regret) : "-";
+}
+
 Row row_of(const lab::Outcome& outcome, const lab::Means& one) {
   Row out{one.policy,
           percent_text(one.late_share),
@@ -38,6 +43,7 @@ Row row_of(const lab::Outcome& outcome, const lab::Means& one) {
           wait_text(one.most_s),
           fmt::format("{:.1f}", one.worker_s / 3600),
           fmt::format("{:.1f}", one.node_s / 3600),
+          regret_text(one),
           count_text(one.starts),
           count_text(one.flaps),
           fmt::format("{}", one.workers_peak)};
@@ -93,7 +99,7 @@ std::string outcome_table(const lab::Outcome& outcome, bool colour) {
   for (const std::string& note : lab::trace_notes(scenario)) {
     out += "trace " + note + "\n";
   }
-  Row head{"POLICY", "LATE", "P50", "P95", "P99", "MAX", "WORKER-H", "NODE-H", "STARTS", "FLAPS", "PEAK"};
+  Row head{"POLICY", "LATE", "P50", "P95", "P99", "MAX", "WORKER-H", "NODE-H", "REGRET", "STARTS", "FLAPS", "PEAK"};
   if (lab::has_price(scenario)) {
     head.emplace_back("COST");
   }

@@ -82,4 +82,23 @@ Us Draw::next(Random& random) const {
   return whole(b_ * (sizes_[below] + part * (sizes_[below + 1] - sizes_[below])));
 }
 
+double Draw::mean_us() const {
+  switch (way_) {
+    case Way::constant:
+    case Way::exponential:
+      return a_;
+    case Way::lognormal:
+      return exp_of(std::min(a_ + b_ * b_ / 2, 60.0));
+    case Way::uniform:
+      return (a_ + b_) / 2;
+    case Way::quantiles:
+      break;
+  }
+  double sum = (sizes_.front() + sizes_.back()) / 2;  // straight between the sizes
+  for (std::size_t i = 1; i + 1 < sizes_.size(); ++i) {
+    sum += sizes_[i];
+  }
+  return b_ * sum / static_cast<double>(sizes_.size() - 1);
+}
+
 }  // namespace sluice::lab

@@ -31,6 +31,7 @@ class Draw {
  public:
   Draw(const Times& times, const Files& files);
   [[nodiscard]] Us next(Random& random) const;
+  [[nodiscard]] double mean_us() const;
 
  private:
   enum class Way { constant, lognormal, uniform, exponential, quantiles };

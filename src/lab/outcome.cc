@@ -50,6 +50,13 @@ Means means_of(const Scenario& scenario, const std::vector<Run>& runs, std::size
     *sum /= static_cast<double>(n);
   }
   out.cost = cost_of(scenario, out.node_s, out.worker_s);
+  double bound = 0;
+  bool all = true;
+  for (std::size_t i = begin; i < begin + n; ++i) {
+    bound += runs[i].clairvoyant_node_s.value_or(0) / static_cast<double>(n);
+    all = all && runs[i].clairvoyant_node_s.has_value();
+  }
+  out.clairvoyant_node_s = all ? std::optional(bound) : std::nullopt;
   return out;
 }
 
@@ -92,10 +99,15 @@ std::string money_json(const Scenario& scenario, double cost) {
   return has_price(scenario) ? fmt::format("{:.4f}", cost) : "null";
 }
 
+std::string bound_json(const std::optional<double>& bound) {
+  return bound ? fmt::format("{:.1f}", *bound) : "null";
+}
+
 std::string run_json(const Scenario& scenario, const Run& run) {
   std::string out =
-      fmt::format(R"({{"event":"run","scenario":{},"policy":{},"seed":{},{},"node_s":{:.3f},)", quoted(scenario.name),
-                  quoted(run.policy), run.seed, measures_json(run.all, run.waits), seconds(run.node_us));
+      fmt::format(R"({{"event":"run","scenario":{},"policy":{},"seed":{},{},"node_s":{:.3f},"clairvoyant_node_s":{},)",
+                  quoted(scenario.name), quoted(run.policy), run.seed, measures_json(run.all, run.waits),
+                  seconds(run.node_us), bound_json(run.clairvoyant_node_s));
   out += fmt::format(R"("nodes_peak":{},"nodes_ordered":{},"cost":{},"ticks":{},"events":{},"pools":[)", run.nodes_peak,
                      run.nodes_ordered,
                      money_json(scenario, cost_of(scenario, seconds(run.node_us), seconds(run.all.worker_us))),
@@ -112,12 +124,14 @@ std::string means_json(const Scenario& scenario, const Means& one) {
   return fmt::format(
       R"({{"event":"policy","scenario":{},"policy":{},"late_share":{:.6f},"wait_s":{{"p50":{:.3f},"p95":{:.3f},)"
       R"("p99":{:.3f},"max":{:.3f}}},"published":{:.1f},"unfinished":{:.1f},"lost":{:.1f},"redelivered":{:.1f},)"
-      R"("twice":{:.1f},"worker_s":{:.3f},"busy_s":{:.3f},"node_s":{:.3f},"starts":{:.1f},"flaps":{:.1f},)"
+      R"("twice":{:.1f},"worker_s":{:.3f},"busy_s":{:.3f},"node_s":{:.3f},"clairvoyant_node_s":{},)"
+      R"("starts":{:.1f},"flaps":{:.1f},)"
       R"("workers_peak":{},"nodes_peak":{},"cost":{}}})"
       "\n",
       quoted(scenario.name), quoted(one.policy), one.late_share, one.p50_s, one.p95_s, one.p99_s, one.most_s,
       one.published, one.unfinished, one.lost, one.redelivered, one.twice, one.worker_s, one.busy_s, one.node_s,
-      one.starts, one.flaps, one.workers_peak, one.nodes_peak, money_json(scenario, one.cost));
+      bound_json(one.clairvoyant_node_s), one.starts, one.flaps, one.workers_peak, one.nodes_peak,
+      money_json(scenario, one.cost));
 }
 
 // A field of a CSV: quoted where it must be.
@@ -134,6 +148,11 @@ std::string field(std::string_view text) {
 }
 
 }  // namespace
+
+std::optional<double> regret_of(const Means& means) {
+  const double bound = means.clairvoyant_node_s.value_or(0);
+  return bound > 0 ? std::optional(means.node_s / bound - 1) : std::nullopt;
+}
 
 bool has_price(const Scenario& scenario) {
   return scenario.price.node.millionths > 0 || scenario.price.worker.millionths > 0;
@@ -178,7 +197,7 @@ std::string to_json_lines(const Outcome& outcome) {
 std::string csv_header() {
   return "scenario,policy,seed,published,done,unfinished,expired,purged,redelivered,twice,late,late_share,wait_p50_s,"
          "wait_p95_s,wait_p99_s,wait_max_s,worker_s,busy_s,node_s,starts,refused,crashes,flaps,workers_peak,nodes_peak,"
-         "cost\n";
+         "cost,clairvoyant_node_s\n";
 }
 
 std::string to_csv(const Outcome& outcome) {
@@ -193,7 +212,8 @@ std::string to_csv(const Outcome& outcome) {
                        seconds_of_ms(run.waits.most), seconds(all.worker_us), seconds(all.busy_us),
                        seconds(run.node_us), all.starts, all.refused, all.crashes, all.flaps, all.peak, run.nodes_peak);
     const double cost = cost_of(outcome.scenario, seconds(run.node_us), seconds(all.worker_us));
-    out += has_price(outcome.scenario) ? fmt::format("{:.4f}\n", cost) : "\n";
+    out += has_price(outcome.scenario) ? fmt::format("{:.4f},", cost) : ",";
+    out += run.clairvoyant_node_s ? fmt::format("{:.1f}\n", *run.clairvoyant_node_s) : "\n";
   }
   return out;
 }

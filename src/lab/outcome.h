@@ -17,6 +17,7 @@ struct Means {
   double late_share = 0;
   double p50_s = 0, p95_s = 0, p99_s = 0, most_s = 0;
   double worker_s = 0, busy_s = 0, node_s = 0;
+  std::optional<double> clairvoyant_node_s;  // a lower bound for the same p99, lab/clairvoyant.h
   double starts = 0, flaps = 0;
   std::int64_t workers_peak = 0, nodes_peak = 0;  // the most
   double cost = 0;                                // money at the scenario's price; node-seconds where it has none
@@ -33,6 +34,8 @@ struct Outcome {
 
 // Requires: runs as in Outcome, at least one.
 [[nodiscard]] Outcome outcome_of(const Scenario& scenario, std::vector<std::int64_t> seeds, std::vector<Run> runs);
+// Node-seconds beyond the clairvoyant bound, as a part of it; nothing where there is no bound.
+[[nodiscard]] std::optional<double> regret_of(const Means& means);
 [[nodiscard]] bool has_price(const Scenario& scenario);
 [[nodiscard]] double cost_of(const Scenario& scenario, double node_s, double worker_s);
 inline constexpr double late_share_max = 0.01;

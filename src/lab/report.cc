@@ -138,7 +138,8 @@ std::string table(const Outcome& outcome) {
   const bool price = has_price(outcome.scenario);
   std::string out =
       "<table><thead><tr><th>policy</th><th>late</th><th>p50</th><th>p95</th><th>p99</th><th>max</th><th>worker-h</th>"
-      "<th>node-h</th><th>starts</th><th>flaps</th><th>peak</th>";
+      "<th>node-h</th><th title=\"node-hours beyond what knowing the future would need for the same "
+      "p99\">regret</th><th>starts</th><th>flaps</th><th>peak</th>";
   out += price ? "<th>cost</th></tr></thead><tbody>" : "</tr></thead><tbody>";
   for (std::size_t i = 0; i < outcome.means.size(); ++i) {
     const Means& one = outcome.means[i];
@@ -146,8 +147,10 @@ std::string table(const Outcome& outcome) {
         "<tr{}><td>{}</td><td>{:.2f} %</td><td>{:.1f} s</td><td>{:.1f} s</td><td>{:.1f} s</td><td>{:.1f} s</td>",
         i == outcome.best ? " class=\"best\"" : "", html_text(one.policy), 100 * one.late_share, one.p50_s, one.p95_s,
         one.p99_s, one.most_s);
-    out += fmt::format("<td>{:.1f}</td><td>{:.1f}</td><td>{:.0f}</td><td>{:.0f}</td><td>{}</td>", one.worker_s / 3600,
-                       one.node_s / 3600, one.starts, one.flaps, one.workers_peak);
+    const std::optional<double> regret = regret_of(one);
+    out += fmt::format("<td>{:.1f}</td><td>{:.1f}</td><td>{}</td><td>{:.0f}</td><td>{:.0f}</td><td>{}</td>",
+                       one.worker_s / 3600, one.node_s / 3600, regret ? fmt::format("{:.0f} %", 100 * *regret) : "-",
+                       one.starts, one.flaps, one.workers_peak);
     out += price ? fmt::format("<td>{:.2f}</td></tr>", one.cost) : "</tr>";
   }
   return out + "</tbody></table>\n";

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "control/controller.h"
+#include "lab/clairvoyant.h"
 #include "lab/parts.h"
 #include "lab/seams.h"
 #include "pool/pool.h"
@@ -129,6 +130,7 @@ class World {
   void pass_time();
   void happen(const Event& event);
   void take_picture();
+  [[nodiscard]] std::vector<Kept> kept_of(const Run& run) const;
 
   const Bench& bench_;
   Agenda agenda_;
@@ -218,6 +220,19 @@ void World::take_picture() {
   }
 }
 
+// What the policy has kept: so many of a hundred messages began within its p99. One whose worker died may have begun in
+// time and been done late.
+std::vector<Kept> World::kept_of(const Run& run) const {
+  std::vector<Kept> out;
+  for (std::size_t i = 0; i < run.pools.size(); ++i) {
+    const PoolRun& pool = run.pools[i];
+    out.push_back({.within = pool.waits.p99 * 1000,
+                   .later = pool.measures.published / 100 + pool.measures.redelivered,
+                   .concurrency = sites_[i]->station.pool().spec.workers.concurrency});
+  }
+  return out;
+}
+
 Run World::run() {
   std::exception_ptr failure;
   loop_.start(scale(), [this, &failure](std::exception_ptr e) {
@@ -257,6 +272,9 @@ Run World::run() {
                          .journal_lines = site.lines.count});
   }
   out.waits = waits_of(std::move(all_waits));
+  if (bench_.bound) {
+    out.clairvoyant_node_s = clairvoyant_node_s(bench_.scenario, bench_.files, bench_.seed, kept_of(out));
+  }
   return out;
 }
 

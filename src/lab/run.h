@@ -3,6 +3,7 @@
 // One run: a scenario under one policy with one seed. The scaler in it is the real one: control::Controller with its
 // observation, decision, accounting, journal and pace; only the queue, the workers, the nodes and the clock are models.
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@ struct Bench {  // what is run
   const Files& files;
   std::size_t policy = 0;  // which of the scenario's
   std::int64_t seed = 1;
+  bool bound = false;  // work out what knowing the future would have cost, lab/clairvoyant.h
 };
 
 struct PoolRun {
@@ -37,6 +39,7 @@ struct Run {
   Measures all;  // of all pools together, without the single waits
   Waits waits;
   Us node_us = 0;
+  std::optional<double> clairvoyant_node_s;  // for the same p99, where it was asked for and is defined
   std::int64_t nodes_peak = 0;
   std::int64_t nodes_ordered = 0;
   std::vector<NodeMark> nodes;
