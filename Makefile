@@ -56,7 +56,7 @@ e2e: image ## a real Kubernetes cluster: built (8 min the first time), started, 
 	@tools/setup e2e
 	@tests/e2e/cluster/kube/build.sh
 	@$(call configure,dev)
-	@ninja -C build/dev -j $(JOBS) sluice_no_lease
+	@ninja -C build/dev -j $(JOBS) sluice sluice_no_lease
 	@files=$$(gofmt -l tests/e2e); test -z "$$files" || { echo "not formatted, make fmt does it: $$files"; exit 1; }
 	@rm -rf $(RESULTS)/e2e && mkdir -p $(RESULTS)/e2e && status=0; \
 	SLUICE_RESULTS=$(RESULTS)/e2e python3 tests/e2e/run.py || status=1; \
@@ -112,7 +112,7 @@ results: build ## what lag costs beside its rivals on eleven workloads; goes to 
 soak: build ## the integration tests with their full counts, on the release binary; results go to docs/results/
 	@tools/setup e2e
 	@$(call configure,dev)
-	@ninja -C build/dev -j $(JOBS) sluice_no_lease
+	@ninja -C build/dev -j $(JOBS) sluice sluice_no_lease
 	@SLUICE_BIN=$${SLUICE_BIN:-$(RELEASE)} python3 tools/soak.py $(ARGS)
 
 test-faults: build ## every row of the fault table in full, on the release binary; goes to docs/results/faults.md

@@ -28,7 +28,7 @@ def main():
     parser.add_argument("names", nargs="*", help="only these")
     arguments = parser.parse_args()
     scripts = [*sorted((ROOT / "tests/integration").glob("*_test.py")),
-               *(ROOT / f"tests/e2e/{name}_test.py" for name in ("scaling", "adapter_told", "adapter_clients", "hpa"))]
+               *(ROOT / f"tests/e2e/{name}_test.py" for name in ("scaling", "adapter_told", "adapter_clients", "hpa", "builds"))]
     chosen = [s for s in scripts if not arguments.names or s.stem.removesuffix("_test") in arguments.names]
     if not chosen:
         sys.exit("no script of that name" if scripts else "there is no tests/integration/*_test.py")

@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 # Begun first: those that take minutes.
 LONG = ["demo_test", "crd_test", "kube_faults_test", "demo_hpa_test", "adapter_told_test", "cluster_test",
-        "scaling_test", "deployment_test"]
+        "scaling_test", "deployment_test", "builds_test"]
 
 
 def order(script):

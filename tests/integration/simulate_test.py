@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sluice simulate: the same scenario and seed give the same bytes, whatever the build; goldens; bad input; outputs.
+"""sluice simulate: the same scenario and seed give the same bytes; goldens; bad input; outputs.
 
-SNAP_UPDATE=1 rewrites tests/scenarios/golden. What needs the traces (SLUICE_TRACES) is said to be left out without.
+That builds agree is tests/e2e/builds_test.py. SNAP_UPDATE=1 rewrites tests/scenarios/golden. What needs the traces (SLUICE_TRACES) is said to be left out without.
 """
 
 import csv
 import io
 import json
 import os
-import pathlib
 
 from lib import ROOT, contains, equal, main, scaled, test
 
@@ -39,22 +38,8 @@ def said_of_traces():
         print(f"    left out without SLUICE_TRACES: {', '.join(s.stem for s in SCENARIOS if s not in HERE)}")
 
 
-def other_build(binary):
-    """The same program built otherwise: release beside dev, and the other way round."""
-    name = {"dev": "release", "release": "dev"}.get(binary.parent.name)
-    other = binary.parent.parent / str(name) / binary.name
-    newer = name and other.exists() and other.stat().st_mtime > newest_source()
-    return other if newer else None
-
-
-def newest_source():
-    return max(path.stat().st_mtime for path in (ROOT / "src").rglob("*.[ch]*"))
-
-
-def simulate(box, *arguments, binary=None, exit=0, timeout=600):
+def simulate(box, *arguments, exit=0, timeout=600):
     env = {"SLUICE_TRACES": TRACES} if TRACES else {}
-    if binary:
-        return box.run([str(binary), "simulate", *map(str, arguments)], exit=exit, env=env, timeout=timeout)
     return box.sluice("simulate", *arguments, exit=exit, env=env, timeout=timeout)
 
 
@@ -69,11 +54,6 @@ def _(box):
     equal(len({run["scenario"] for run in runs}), len(HERE))
     for run in runs:
         equal(run["published"], run["done"] + run["unfinished"] + run["expired"] + run["purged"])
-    binary = other_build(pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/dev/sluice")).resolve())
-    if binary is None:
-        print("    no other up-to-date build to compare with")
-    else:
-        equal(simulate(box, *arguments, binary=binary).out, first.out, f"as {binary.parent.name} says it")
 
 
 @test("the journals of the policies threshold and lag are the golden ones")
