@@ -25,6 +25,8 @@ SEEDS = 3
 P99_ALLOWED, LATE_ALLOWED, LATE_POINTS = 1.02, 1.1, 0.003
 GEOMEAN_WANTED, WORST_WANTED = 0.70, 1.05
 AT_ONCE = 60  # policies of one scenario file; it takes 64
+PARTS = ("choice", "credibility", "feasible", "floor", "keep")  # of lag, left out one at a time
+PROMISED = ("batch", "step", "flash", "mmpp")  # with a `max` that can be met for any burst
 INNER = {"target": lambda it: it["value"],
          "behavior": lambda it: f"down after {it['scaleDown']['stabilizationWindowSeconds']} s"}
 STEPS = (1, 2, 3, 4, 5, 7, 10, 14, 20, 28, 40, 60, 80)
@@ -56,27 +58,27 @@ def listed():
     }
 
 
-def scenario(name):
+def scenario(name, late="30s"):
     """The workload's file up to its policies, with our seeds and our idea of late."""
     text = (ROOT / f"tests/scenarios/{name}.yaml").read_text()
-    text = re.sub(r"(?m)^late: .*$", "late: 30s", text[:text.index("policies:")])
+    text = re.sub(r"(?m)^late: .*$", f"late: {late}", text[:text.index("policies:")])
     return re.sub(r"(?m)^seeds: .*$", f"seeds: [{', '.join(str(n + 1) for n in range(SEEDS))}]", text)
 
 
-def simulate(binary, name, policies, jobs):
-    """{policy's number: its means}."""
+def simulate(binary, name, policies, jobs, late="30s"):
+    """{policy's number: its means}; `policies` as in a scenario."""
     out = {}
     for first in range(0, len(policies), AT_ONCE):
-        part = run(binary, name, policies[first:first + AT_ONCE], jobs)
+        part = run(binary, name, policies[first:first + AT_ONCE], jobs, late)
         out.update({first + i: means for i, means in part.items()})
     return out
 
 
-def run(binary, name, policies, jobs):
+def run(binary, name, policies, jobs, late):
     with tempfile.TemporaryDirectory(prefix="sluice-results-") as folder:
         path = pathlib.Path(folder) / f"{name}.yaml"
-        rows = "".join(f"  - {json.dumps({'name': f'p{i}', 'policy': one})}\n" for i, one in enumerate(policies))
-        path.write_text(f"{scenario(name)}policies:\n{rows}")
+        rows = "".join(f"  - {json.dumps({'name': f'p{i}', **one})}\n" for i, one in enumerate(policies))
+        path.write_text(f"{scenario(name, late)}policies:\n{rows}")
         done = subprocess.run([binary, "simulate", str(path), "--output", "json", "--jobs", str(jobs)],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
@@ -106,6 +108,23 @@ def geomean(values):
 
 def percent(share):
     return f"{100 * share:.1f} %"
+
+
+def regret(means):
+    """How much more than one who knows the future would pay, in percent."""
+    return f"{100 * (means['node_s'] / means['clairvoyant_node_s'] - 1):.0f} %"
+
+
+def parts(binary, jobs):
+    """{workload: means of lag, whole and without each of PARTS}."""
+    out = {}
+    for name, most in [(name, "30s") for name in WORKLOADS] + [(name, "2m") for name in PROMISED]:
+        lag = {"policy": {"lag": {"max": most}}}
+        means = simulate(binary, name, [lag, *({**lag, "without": [part]} for part in PARTS)], jobs,
+                         late=most)
+        out[name if most == "30s" else f"{name}, max: {most}"] = [means[i] for i in range(1 + len(PARTS))]
+        print(f"{name}: lag {most} without its parts", flush=True)
+    return out
 
 
 class Table:
@@ -138,7 +157,35 @@ class Table:
         return counted, worst
 
 
-def page(table, families):
+def left_to_win(table, families):
+    """The section on regret."""
+    out = ["\n## What is left to win\n",
+           "Node-hours of one who knows every arrival and every service time and is as late as lag: a lower bound, not "
+           "a plan. Beside it how much\nmore lag pays, and each family at its best, by the bound for its own p99 "
+           "(docs/explanation/lag-policy.md).\n",
+           f"| workload | bound, node-hours | lag | {' | '.join(families)} |",
+           f"| --- | --- | --- |{' --- |' * len(families)}"]
+    for name, ours in table.ours.items():
+        found = [table.ratios[family, name] for family in families]
+        cells = [regret(one[1]) if one else "x" for one in found]
+        out.append(f"| {name} | {ours['clairvoyant_node_s'] / 3600:.1f} | {regret(ours)} | {' | '.join(cells)} |")
+    return [*out, "\nWho knows the future has nodes up when a burst comes, and the bound buys parts of nodes and "
+            "divides work at will: where loads are short\nor small (batch, trace-llm) that is most of the distance.\n"]
+
+
+def worth(rows):
+    """The section on the parts of lag."""
+    out = ["## What the parts of lag are worth\n",
+           "Node-hours and the share that waits longer than `max` (30 s but where it is said), of all of lag and "
+           "without one of its parts.\n",
+           f"| workload | all | {' | '.join(PARTS)} |", f"| --- | --- |{' --- |' * len(PARTS)}"]
+    for name, means in rows.items():
+        cells = [f"{one['node_s'] / 3600:.1f}, {percent(one['late_share'])}" for one in means]
+        out.append(f"| {name} | {' | '.join(cells)} |")
+    return [*out, ""]
+
+
+def page(table, families, rows):
     counted, worst = table.sums(families)
     names = list(table.ours)
     out = [
@@ -176,9 +223,10 @@ def page(table, families):
                        f"{percent(table.ours[name]['late_share'])} |")
         else:
             out.append(f"| {name} | none gets there | | | {percent(table.ours[name]['late_share'])} |")
+    out += [*left_to_win(table, families), *worth(rows)]
     ratios = [one[0] for one in worst.values() if one]
     lost = [name for name, one in worst.items() if one and one[0] > 1]
-    out += ["", "## Sums\n",
+    out += ["## Sums\n",
             f"- Largest geometric mean over the families with a number on at least half of the workloads: "
             f"{max(counted.values()):.2f} ({max(counted, key=counted.get)}); aimed at: {GEOMEAN_WANTED:.2f}.",
             f"- The worst single one: {max(ratios):.2f}; aimed at: {WORST_WANTED:.2f}.",
@@ -203,12 +251,13 @@ def main():
     policies = [{"lag": {"max": "30s"}}, *(one for family in families.values() for one in family)]
     table = Table()
     for name in arguments.only or WORKLOADS:
-        table.add(name, families, simulate(binary, name, policies, arguments.jobs))
+        contenders = [{"policy": one} for one in policies]
+        table.add(name, families, simulate(binary, name, contenders, arguments.jobs))
         worst = table.worst(name, families)
         print(f"{name}: {'none gets there' if worst is None else f'{worst[0]:.2f} of {worst[1]}'}", flush=True)
     if arguments.only:
         return
-    text, counted, ratios = page(table, families)
+    text, counted, ratios = page(table, families, parts(binary, arguments.jobs))
     arguments.out.write_text(text)
     print(f"largest geometric mean {max(counted.values()):.2f}, worst {max(ratios):.2f}: {arguments.out}")
 

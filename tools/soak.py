@@ -27,8 +27,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="only these")
     arguments = parser.parse_args()
+    e2e = ("scaling", "adapter_told", "adapter_clients", "hpa", "builds")
     scripts = [*sorted((ROOT / "tests/integration").glob("*_test.py")),
-               *(ROOT / f"tests/e2e/{name}_test.py" for name in ("scaling", "adapter_told", "adapter_clients", "hpa", "builds"))]
+               *(ROOT / f"tests/e2e/{name}_test.py" for name in e2e)]
     chosen = [s for s in scripts if not arguments.names or s.stem.removesuffix("_test") in arguments.names]
     if not chosen:
         sys.exit("no script of that name" if scripts else "there is no tests/integration/*_test.py")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """sluice simulate: the same scenario and seed give the same bytes; goldens; bad input; outputs.
 
-That builds agree is tests/e2e/builds_test.py. SNAP_UPDATE=1 rewrites tests/scenarios/golden. What needs the traces (SLUICE_TRACES) is said to be left out without.
+That builds agree is tests/e2e/builds_test.py. SNAP_UPDATE=1 rewrites tests/scenarios/golden. What needs the traces
+(SLUICE_TRACES) is said to be left out without.
 """
 
 import csv
