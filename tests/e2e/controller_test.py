@@ -1,62 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sluice controller` before a real control plane: one Job a worker, one after another, and none is ever touched."""
 
-import contextlib
 import json
 import pathlib
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 
-from e2e import ON_KWOK, ROOT, contains, equal, main, test
+from beside import Beside
+from e2e import ON_KWOK, contains, equal, main, test
 from pools import BIN, install
 from world import HOST
 
 
-class Rig:
+class Rig(Beside):
     """A queue with messages, and controllers of one namespace."""
 
     def __init__(self, k8s, messages):
-        self.k8s, self._stack = k8s, contextlib.ExitStack()
         install(k8s.api)
-        self.folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = self._start([sys.executable, ROOT / "tests/tools/rabbitmq.py"], stdout=subprocess.PIPE, text=True)
-        self.url = broker.stdout.readline().split()[1]
-        self.queue = {"rabbitmq": {"url": self.url, "queue": "orders", "declare": {"type": "classic"}}}
-        subprocess.run(k8s.cluster.command([BIN, "publish", "--queue", json.dumps({"queue": self.queue}), "--declare",
-                                            "--lines", "-"]), input="line\n" * messages, text=True, check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, failure, *_):
-        for log in self.folder.glob("*.log") if failure else ():
-            print(f"--- {log.name}\n{log.read_text()[-3000:]}")
-        self._stack.close()
-
-    def _start(self, argv, **options):
-        process = subprocess.Popen(self.k8s.cluster.command([str(word) for word in argv]), **options)
-
-        def end():
-            process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
-            process.wait()
-
-        self._stack.callback(end)
-        return process
-
-    def controller(self, port):
-        log = self.folder / f"controller-{port}.log"
-        with open(log, "ab") as out:
-            return self._start([BIN, "controller", "--kubeconfig", self.k8s.cluster.kubeconfig,
-                                "--namespace", self.k8s.name, "--lease-namespace", self.k8s.name,
-                                "--listen", f"0.0.0.0:{port}",
-                                "--journal", self.folder / f"journal-{port}.jsonl"], stdout=out, stderr=out)
+        super().__init__(k8s)
+        self.publish(["line"] * messages)
 
     def pool(self, most, policy, group):
         spec = {**ON_KWOK, "nodeSelector": {"sluice.test/pool": group}, "containers": [
@@ -85,7 +48,7 @@ class Rig:
 def _(k8s):
     k8s.cluster.nodes("three", 1, cpu="3")
     with Rig(k8s, 20) as rig:
-        rig.controller(7171)
+        rig.controller("0.0.0.0:7171")
         rig.pool(5, {"threshold": {"messages": 2, "every": "1s"}}, "three")
         k8s.wait("a worker without a place", rig.unscheduled)
         k8s.wait("its status", lambda: rig.status().get("workers") == 4, 60)
@@ -108,18 +71,18 @@ def _(k8s):
 def _(k8s):
     k8s.cluster.nodes("many", 1, cpu="32")
     with Rig(k8s, 6) as rig:
-        first, second = rig.controller(7171), None
+        first, second = rig.controller("0.0.0.0:7171"), None
         rig.pool(6, {"backlogPerWorker": {"messages": 1, "every": "1s"}}, "many")
         k8s.wait("six workers", lambda: len(rig.jobs()) == 6)
         leader = k8s.wait("a leader", rig.holder)
-        second = rig.controller(7172)
+        second = rig.controller("0.0.0.0:7172")
         uids = sorted(one["metadata"]["uid"] for one in k8s.list("jobs"))
         begun = time.monotonic()
         first.kill()
         k8s.wait("another leader", lambda: rig.holder() not in (leader, ""), 40)
         took = time.monotonic() - begun
         assert took <= 20, f"followed after {took:.1f} s; at most 20 s are allowed"
-        leader, third = rig.holder(), rig.controller(7171)
+        leader, third = rig.holder(), rig.controller("0.0.0.0:7171")
         begun = time.monotonic()
         second.send_signal(signal.SIGTERM)
         k8s.wait("the third leader", lambda: rig.holder() not in (leader, ""), 20)
@@ -163,9 +126,9 @@ def behind(k8s, *ports):
 def _(k8s):
     k8s.cluster.nodes("asked", 1, cpu="8")
     with Rig(k8s, 5) as rig:
-        rig.controller(7171)
+        rig.controller("0.0.0.0:7171")
         k8s.wait("a leader", rig.holder)
-        rig.controller(7172)  # stands by; the Service has both
+        rig.controller("0.0.0.0:7172")  # stands by; the Service has both
         rig.pool(3, {"threshold": {"messages": 2, "every": "1s"}}, "asked")
         k8s.create("services", {"metadata": {"name": "sluice"}, "spec": {"ports": [{"name": "http", "port": 7171}]}})
         behind(k8s, 7171, 7172)

@@ -2,17 +2,15 @@
 """The resource definition on a real API server: it refuses what the reader of pool files refuses, and says where. What
 gets through without it hurts one pool, and no other."""
 
-import contextlib
 import json
 import pathlib
-import signal
 import subprocess
-import sys
 import tempfile
 
 from e2e import ROOT, contains, equal, main, test
 from api import ApiError
 from bad_pools import BASE, CORPUS, known, sweep, walk
+from beside import Beside
 from charts import kind, render
 from pools import BIN, CRD, FULL, NAME, generated, install, judges, manifest, put, without_schema
 
@@ -166,52 +164,20 @@ def _(k8s):
     k8s.wait("it to be gone", lambda: k8s.api.condition(f"{CRD}/{NAME}", "Established") is None)
 
 
-class Controller:
+class Controller(Beside):
     """A controller of the namespace with a broker whose queue `orders` 50 good pools watch."""
 
     def __init__(self, k8s):
-        self.k8s, self._stack = k8s, contextlib.ExitStack()
-        self.folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = self._start([sys.executable, ROOT / "tests/tools/rabbitmq.py"], stdout=subprocess.PIPE, text=True)
-        url = broker.stdout.readline().split()[1]
-        self.queue = {"rabbitmq": {"url": url, "queue": "orders", "declare": {"type": "classic"}}}
+        super().__init__(k8s)
         self.messages = 0
-        self.publish(1)
+        self.publish_more(1)
         self.good = {**BASE, "queue": self.queue, "policy": {"threshold": {"messages": 1000, "every": "1s"}}}
         for number in range(HEALTHY):
             k8s.create("workerpools", manifest(self.good, f"good-{number:02}"))
-        log = open(self.folder / "controller.log", "ab")
-        self._stack.callback(log.close)
-        self.process = self._start(
-            [BIN, "controller", "--kubeconfig", k8s.cluster.kubeconfig, "--namespace", k8s.name, "--lease-namespace",
-             k8s.name, "--listen", "127.0.0.1:7171", "--journal", self.folder / "journal.jsonl"],
-            stdout=log, stderr=log)
+        self.process = self.controller()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, failure, *_):
-        if failure:
-            print((self.folder / "controller.log").read_text()[-5000:])
-        self._stack.close()
-
-    def _start(self, argv, **options):
-        process = subprocess.Popen(self.k8s.cluster.command([str(word) for word in argv]), **options)
-
-        def end():
-            process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(30)
-            process.kill()
-            process.wait()
-
-        self._stack.callback(end)
-        return process
-
-    def publish(self, count):
-        argv = [BIN, "publish", "--queue", json.dumps({"queue": self.queue}), "--declare", "--lines", "-"]
-        subprocess.run(self.k8s.cluster.command(argv), input="line\n" * count, text=True, check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def publish_more(self, count):
+        self.publish(["line"] * count)
         self.messages += count
 
     def lagging(self):
@@ -271,15 +237,15 @@ def _(k8s):
                 else:
                     assert refusal(k8s, case.pool), case.name
             assert len(cases) > 100, len(cases)
-            rig.publish(2)
+            rig.publish_more(2)
             rig.all_sampled("beside the bad ones")
             judged(rig, cases)
             for name in cases:
                 k8s.delete("workerpools", name)
-            rig.publish(3)
+            rig.publish_more(3)
             rig.all_sampled("after them")
             equal(k8s.get("leases", "sluice")["spec"]["holderIdentity"], holder, "who leads, all the time")
-            refused = (rig.folder / "controller.log").read_text()
+            refused = (rig.folder / "controller-7171.log").read_text()
             assert SECRET not in refused, "a password in the log"
     finally:
         install(k8s.api)
@@ -304,7 +270,7 @@ def _(k8s):
             k8s.create("workerpools", manifest(rig.good, "ends-never", finalizers=["example.com/never"]))
             k8s.wait("it to be scaled", lambda: accepted(k8s.get("workerpools", "ends-never"))[0] == "True")
             k8s.delete("workerpools", "ends-never")
-            log = rig.folder / "controller.log"
+            log = rig.folder / "controller-7171.log"
             k8s.wait("it to be let go", lambda: any("pool is gone" in line and "ends-never" in line
                                                     for line in log.read_text().splitlines()))
             for messages in range(100, 130):
@@ -314,7 +280,7 @@ def _(k8s):
                    for n in range(2)]
             for pool in two:
                 k8s.create("workerpools", pool)
-            rig.publish(4)
+            rig.publish_more(4)
             rig.all_sampled("beside all this")
             k8s.wait("the last spec to be in force", lambda: accepted(k8s.get("workerpools", "good-05"))[0] == "True")
             for pool in two:

@@ -4,27 +4,17 @@ who goes when replicas are lowered."""
 
 import contextlib
 import json
-import os
-import pathlib
 import select
-import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
 
-from e2e import ON_KWOK, ROOT, equal, main, pod_spec, test, wait_until
+from beside import Beside
+from e2e import ON_KWOK, equal, main, pod_spec, test
+from pools import BIN, install
 from image import write as write_image
 
-BIN = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/sluice"))
 WORKER = "sluice.test/deployment-worker:1"
-CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-ANY_POOL = {"metadata": {"name": "workerpools.sluice.dev"}, "spec": {
-    "group": "sluice.dev", "scope": "Namespaced",
-    "names": {"kind": "WorkerPool", "plural": "workerpools", "singular": "workerpool", "shortNames": ["wp"]},
-    "versions": [{"name": "v1alpha1", "served": True, "storage": True, "subresources": {"status": {}},
-                  "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}
 HOST = "10.88.0.1"  # where pods reach what runs beside the cluster
 
 
@@ -59,61 +49,19 @@ class Relay:
         self._socket.close()
 
 
-class Rig:
+class Rig(Beside):
     """A queue, and one controller of one namespace."""
 
     def __init__(self, k8s):
-        self.k8s, self._stack = k8s, contextlib.ExitStack()
-        if not any(one["metadata"]["name"] == "workerpools.sluice.dev" for one in k8s.api.list(CRD)):
-            k8s.api.post(CRD, ANY_POOL)
-        wait_until(lambda: k8s.api.condition(f"{CRD}/workerpools.sluice.dev", "Established") == "True", 20, "the CRD")
-        self.folder = pathlib.Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = self._start([sys.executable, ROOT / "tests/tools/rabbitmq.py"], stdout=subprocess.PIPE, text=True)
-        self.url = broker.stdout.readline().split()[1]
+        install(k8s.api)
+        super().__init__(k8s)
         self.relay = Relay(k8s.cluster, int(self.url.rpartition(":")[2]))
         self._stack.callback(self.relay.close)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, failure, *_):
-        for log in self.folder.glob("*.log") if failure else ():
-            print(f"--- {log.name}\n{log.read_text()[-6000:]}")
-        self._stack.close()
-
-    def _start(self, argv, **options):
-        process = subprocess.Popen(self.k8s.cluster.command([str(word) for word in argv]), **options)
-
-        def end():
-            process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
-            process.wait()
-
-        self._stack.callback(end)
-        return process
-
-    def queue(self, url=None):
-        return {"rabbitmq": {"url": url or self.url, "queue": "orders", "declare": {"type": "classic"}}}
-
-    def publish(self, *bodies):
-        subprocess.run(self.k8s.cluster.command([BIN, "publish", "--queue", json.dumps({"queue": self.queue()}),
-                                                 "--declare", "--lines", "-"]),
-                       input="".join(f"{body}\n" for body in bodies), text=True, check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def controller(self):
-        with open(self.folder / "controller.log", "ab") as out:
-            return self._start([BIN, "controller", "--kubeconfig", self.k8s.cluster.kubeconfig,
-                                "--namespace", self.k8s.name, "--lease-namespace", self.k8s.name,
-                                "--listen", "127.0.0.1:7171", "--journal", self.folder / "journal.log"],
-                               stdout=out, stderr=out)
 
     def pool(self, most, policy=None):
         self.k8s.create("workerpools", {"apiVersion": "sluice.dev/v1alpha1", "kind": "WorkerPool",
                                         "metadata": {"name": "orders"}, "spec": {
-                                            "queue": self.queue(),
+                                            "queue": self.queue,
                                             "policy": policy or {"backlogPerWorker": {"messages": 1, "every": "1s"}},
                                             "workers": {"max": most, "idleExit": "3s",
                                                         "deployment": {"name": "workers"}}}})
@@ -131,8 +79,8 @@ class Rig:
         # RabbitMQ takes its guest from its own machine alone, which is where the relay is; the worker must be told so.
         login = {"username": "guest", "password": "guest"}
         self.k8s.create("secrets", {"metadata": {"name": "rabbit"}, "stringData": login})
-        queue = self.queue(f"amqp://{HOST}:{self.relay.port}")
-        queue["rabbitmq"]["credentials"] = {"secret": "rabbit"}
+        url = f"amqp://{HOST}:{self.relay.port}"
+        queue = {"rabbitmq": {**self.queue["rabbitmq"], "url": url, "credentials": {"secret": "rabbit"}}}
         spec = pod_spec("/bin/sluice", "work", "--exec", "/bin/sh", "--", "-c", "read seconds; sleep $seconds")
         del spec["restartPolicy"]
         spec["terminationGracePeriodSeconds"] = 120
@@ -167,7 +115,7 @@ class Rig:
 def _(k8s):
     with Rig(k8s) as rig:
         rig.deployment(rig.worker())
-        rig.publish(8, 8, 8, 60)
+        rig.publish([8, 8, 8, 60])
         rig.controller()
         rig.pool(4)
         k8s.wait("four pods", lambda: len(k8s.list("pods")) == 4, 60)
@@ -196,7 +144,7 @@ def _(k8s):
         spec = {**ON_KWOK, "nodeSelector": {"sluice.test/pool": f"d-{k8s.name}"},
                 "containers": [{"name": "it", "image": "none:1"}]}
         rig.deployment(spec)
-        rig.publish(*["x"] * 2)
+        rig.publish(["x"] * 2)
         rig.controller()
         rig.pool(4)
         k8s.wait("two replicas", lambda: rig.replicas() == 2, 60)
@@ -210,7 +158,7 @@ def _(k8s):
 
         k8s.wait("the conflict", lambda: scaling().get("reason") == "Conflict", 120)
         assert "HorizontalPodAutoscaler other" in scaling()["message"], scaling()
-        rig.publish(*["x"] * 2)
+        rig.publish(["x"] * 2)
         k8s.wait("the backlog in the status", lambda: rig.status().get("backlog") == 4, 120)
         equal(rig.replicas(), 2, "replicas while there is a conflict")
         k8s.api.delete(f"{scalers}/other")
@@ -223,15 +171,15 @@ def _(k8s):
     with Rig(k8s) as rig:
         rig.deployment({**ON_KWOK, "nodeSelector": {"sluice.test/pool": f"d-{k8s.name}"},
                         "containers": [{"name": "it", "image": "none:1"}]})
-        rig.publish(*["x"] * 50)
+        rig.publish(["x"] * 50)
         rig.controller()
         rig.pool(20, {"hpa": {"target": {"type": "AverageValue", "value": "2"}, "every": "2s"}})
         k8s.wait("20 replicas", lambda: rig.replicas() == 20, 120)
-        lines = [json.loads(line) for line in (rig.folder / "journal.log").read_text().splitlines()]
+        lines = [json.loads(line) for line in (rig.folder / "journal-7171.jsonl").read_text().splitlines()]
         sizes = [line["decision"]["workers"] for line in lines if line["event"] == "tick"]
         equal(sorted(set(sizes) - {0}), [4, 8, 16, 20], "sizes")
         equal(sizes, sorted(sizes), "sizes in their order")
-        again = subprocess.run([BIN, "decide", "--journal", rig.folder / "journal.log"], stdout=subprocess.PIPE,
+        again = subprocess.run([BIN, "decide", "--journal", rig.folder / "journal-7171.jsonl"], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
         equal(again.returncode, 0, again.stderr)
 
