@@ -136,6 +136,76 @@ bool beaten(const Point& one, const std::vector<Point>& all) {
   });
 }
 
+struct Box {
+  double left = 0, top = 0, right = 0, bottom = 0;
+};
+
+constexpr double letter = 5.4;  // about what a browser takes for one of a name
+double length_of(const std::string& name) {
+  return letter * static_cast<double>(name.size());
+}
+
+// Names beside their points, where neither another name nor a point is in the way, as far as there is room.
+class Names {
+ public:
+  void keep_free(double x, double y) { taken_.push_back({x - 5, y - 5, x + 5, y + 5}); }
+  // As an element of the picture.
+  std::string put(double x, double y, const std::string& name);
+
+ private:
+  static constexpr double line = 12;
+  [[nodiscard]] bool free(const Box& box) const {
+    const auto apart = [&box](const Box& other) {
+      return box.left >= other.right || other.left >= box.right || box.top >= other.bottom || other.top >= box.bottom;
+    };
+    return box.left >= left && box.right <= width && box.top >= 0 && box.bottom <= height - bottom &&
+           std::ranges::all_of(taken_, apart);
+  }
+  std::vector<Box> taken_;
+};
+
+std::string Names::put(double x, double y, const std::string& name) {
+  const double length = length_of(name);
+  const bool first = x + 8 + length > width;  // on which side to try
+  bool ends = first;
+  Box box;
+  const auto at = [&](double below, bool on_left) {
+    const double from = on_left ? x - 8 - length : x + 8;
+    box = {from, y + below - line + 3, from + length, y + below + 3};
+    ends = on_left;
+    return free(box);
+  };
+  bool found = false;
+  for (const double below : {-5.0, 12.0, -5 - line, 12 + line, -5 - 2 * line, -5 - 3 * line}) {
+    found = found || at(below, first) || at(below, !first);
+  }
+  if (!found) {
+    at(-5, first);
+  }
+  taken_.push_back(box);
+  return fmt::format(R"(<text class="name{}" x="{:.1f}" y="{:.1f}">{}</text>)", ends ? " end" : "",
+                     ends ? box.right : box.left, box.bottom - 3, html_text(name));
+}
+
+// The points, and beside each its name.
+std::string points(const PointPlot& plot, double x_most, double y_most) {
+  std::string out;
+  Names names;
+  for (const Point& point : plot.points) {
+    names.keep_free(x_of(point.x, x_most), y_of(point.y, y_most));
+  }
+  for (const Point& point : plot.points) {
+    const std::string say = html_text(fmt::format("{}: {} {}, {} {}", point.name, short_number(point.x), plot.x_unit,
+                                                  short_number(point.y), plot.y_unit));
+    const double x = x_of(point.x, x_most), y = y_of(point.y, y_most);
+    out += fmt::format(
+        R"(<circle class="{}{} dot" cx="{:.1f}" cy="{:.1f}" r="4.5" data-say="{}"><title>{}</title></circle>)",
+        point.colour, point.best ? " best" : "", x, y, say, say);
+    out += names.put(x, y, point.name);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string html_text(std::string_view text) {
@@ -194,7 +264,8 @@ std::string svg(const TimePlot& plot) {
 std::string svg(const PointPlot& plot) {
   double x_most = 0, y_most = 0;
   for (const Point& point : plot.points) {
-    x_most = std::max(x_most, point.x * 1.15);
+    // So that the name fits right of it, if it is not too long for that.
+    x_most = std::max(x_most, point.x * inner_w / std::max(inner_w - 12 - length_of(point.name), inner_w * 2 / 3));
     y_most = std::max(y_most, point.y * 1.15);
   }
   x_most = x_most <= 0 ? 1 : x_most;
@@ -220,17 +291,7 @@ std::string svg(const PointPlot& plot) {
                          : fmt::format("H{:.1f}V{:.1f}", x_of(one.x, x_most), y_of(one.y, y_most));
   }
   out += fmt::format(R"(<path class="front" d="{}"/>)", path);
-  for (const Point& point : plot.points) {
-    const std::string say = fmt::format("{}: {} {}, {} {}", point.name, short_number(point.x), plot.x_unit,
-                                        short_number(point.y), plot.y_unit);
-    const double x = x_of(point.x, x_most), y = y_of(point.y, y_most);
-    const bool near_end = point.x > x_most * 0.75;
-    out += fmt::format(
-        R"(<circle class="{}{} dot" cx="{:.1f}" cy="{:.1f}" r="4.5" data-say="{}"><title>{}</title></circle>)"
-        R"(<text class="name{}" x="{:.1f}" y="{:.1f}">{}</text>)",
-        point.colour, point.best ? " best" : "", x, y, html_text(say), html_text(say), near_end ? " end" : "",
-        x + (near_end ? -8 : 8), y - 5, html_text(point.name));
-  }
+  out += points(plot, x_most, y_most);
   return out + "</svg><p class=\"legend\"><span>stepped line: what no other policy beats in both</span></p></figure>\n";
 }
 

@@ -226,7 +226,8 @@ std::string report_html(const std::vector<Outcome>& outcomes) {
       "<h1>What policies would cost, and how late messages would be</h1>\n"
       "<p>The scaler is the one that ships; queue, workers, nodes and readings are models of what the scenario says. "
       "Means over the seeds; bold is the cheapest policy with at most 1 % late, or, where there is none, the one with "
-      "the fewest. Times of service, boot and start are drawn at random, independent of each other; nothing here knows "
+      "the fewest. Regret is what a policy took of nodes beyond somebody who knows all messages in advance and is as "
+      "late as it. Times of service, boot and start are drawn at random, independent of each other; nothing here knows "
       "of a slow network, a throttled API or a handler that waits for another service.</p>\n";
   for (const Outcome& outcome : outcomes) {
     out += section(outcome);
