@@ -67,6 +67,9 @@ std::string bundle_of(const Authorities& authorities) {
   std::string out;
   for (const Authority& one : authorities) {
     out += one.pair.cert_pem;
+    if (!out.ends_with('\n')) {
+      out += '\n';  // what begins behind another's last line is not found
+    }
   }
   return out;
 }

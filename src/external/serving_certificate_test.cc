@@ -8,6 +8,7 @@
 #include "aio/task_group.h"
 #include "aio/testing_certificates.h"
 #include "aio/tls.h"
+#include "external/authority_secret.h"
 #include "external/testing_trust.h"
 
 namespace sluice::external {
@@ -120,6 +121,16 @@ TEST_F(Serving, IsFoundInABundleHoweverItIsWritten) {
   EXPECT_FALSE(bundle_holds(other.cert_pem, authority_.cert_pem));
   EXPECT_FALSE(bundle_holds("", authority_.cert_pem));
   EXPECT_FALSE(bundle_holds(authority_.cert_pem, ""));
+}
+
+// As `kubectl create secret --from-literal` leaves it.
+TEST_F(Serving, ABundleHoldsAuthoritiesWhoseLastLineHasNoEnd) {
+  const KeyedCertificate other = make_authority(service, now).value();
+  const std::string cut = authority_.cert_pem.substr(0, authority_.cert_pem.size() - 1);
+  const std::string bundle = bundle_of(
+      {{.pair = {.cert_pem = cut, .key_pem = authority_.key_pem}, .validity = {}}, {.pair = other, .validity = {}}});
+  EXPECT_TRUE(bundle_holds(bundle, authority_.cert_pem));
+  EXPECT_TRUE(bundle_holds(bundle, other.cert_pem));
 }
 
 // The pair and the bundle in a real handshake, today.

@@ -36,7 +36,8 @@ struct Quantity {
 [[nodiscard]] Result<Quantity> parse_quantity(std::string_view text);
 [[nodiscard]] Quantity quantity_of_milli(std::int64_t milli);
 
-// The canonical form: the largest suffix that leaves no fraction. NewQuantity(2000) is "2k", 8600 milli are "8600m".
+// The canonical form: the largest suffix that leaves no fraction. NewQuantity(2000) is "2k", 8600 milli are "8600m". A
+// binary one that 1024 does not divide has no suffix, as in Kubernetes: "62.5Ki" is "64000", which is read as "64k".
 [[nodiscard]] std::string format_quantity(const Quantity& quantity);
 // The same of a milli value: 2'000'000 is "2k", 92'000 is "92", 8600 is "8600m".
 [[nodiscard]] std::string format_milli(std::int64_t milli);
